@@ -1,0 +1,4 @@
+export async function openOrders() {
+  const answer = await fetch("/api/orders?state=open");
+  return answer.json();
+}

@@ -1,0 +1,3 @@
+export function basket() {
+  return JSON.parse(localStorage.getItem("basket") ?? "[]");
+}

@@ -1,0 +1,4 @@
+export async function search(words) {
+  const answer = await fetch(`/api/search?q=${encodeURIComponent(words)}`);
+  return answer.ok ? answer.json() : [];
+}

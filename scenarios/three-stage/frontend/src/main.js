@@ -1,0 +1,7 @@
+import { nextTicket } from "./ticket.js";
+
+const shown = document.querySelector("#ticket");
+
+document.querySelector("#next").addEventListener("click", async () => {
+  shown.value = await nextTicket();
+});

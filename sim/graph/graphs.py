@@ -1,0 +1,127 @@
+"""All graphs of a scenario, ready to be asked: from a fresh lock file, else from the real tools.
+
+In: a `GraphSpec`. Out: `Graphs`. With a fresh lock file no Go is needed and nothing is written.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from sim.errors import InputError
+from sim.graph import lock
+from sim.graph.freeze import Frozen, closure, freeze
+from sim.graph.read import select
+from sim.graph.spec import Args, GraphSpec
+from sim.graph.types import Graph
+
+Say = Callable[[str], None]
+
+
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class Graphs:
+    """The graphs of a scenario. Immutable; the same question gives the identical object."""
+
+    def __init__(self, spec: GraphSpec, frozen: Frozen) -> None:
+        self._spec, self._frozen = spec, frozen
+        self._selected: dict[tuple[str, Args, tuple[str, ...]], Graph] = {}
+        self.bake: bool = spec.bake is not None
+        self.targets: tuple[str, ...] = tuple(sorted(frozen.targets))
+        self.groups: Mapping[str, tuple[str, ...]] = frozen.groups
+        self.project_ids: Mapping[str, str] = {
+            name: target.project for name, target in frozen.targets.items() if target.project
+        }
+
+    def platforms(self, target: str) -> tuple[str, ...]:
+        """The platforms a target is built for: its own, else the scenario's."""
+        return self._frozen.targets[self._target(target)].platforms
+
+    def links(self, target: str) -> tuple[str, ...]:
+        """The targets whose results this one takes as named contexts, sorted; whether its steps use them or not."""
+        return self._frozen.targets[self._target(target)].links
+
+    def outputs(self, target: str) -> tuple[str, ...]:
+        """A bake target's own outputs (`type=cacheonly`, `push=true,type=image`), in buildx's words."""
+        return self._frozen.targets[self._target(target)].outputs
+
+    def asked(self, name: str) -> str:
+        """The name, if it is a target or a group; else InputError with the nearest one."""
+        known = [*self._frozen.targets, *self.groups]
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(sorted(known))}"
+            kind = "target or group" if self.groups else "target"
+            raise InputError(f"no {kind} is named '{name}'", where=str(self._spec.scenario_path), hint=hint)
+        return name
+
+    def closure(self, names: Sequence[str]) -> tuple[str, ...]:
+        """What buildx would solve for these names: groups expanded, links added, sorted."""
+        return closure(self._frozen.targets, self.groups, [self.asked(name) for name in names])
+
+    def graph(self, target: str, args: Args = (), platforms: tuple[str, ...] = ()) -> Graph:
+        """What one daemon solves: one platform on its own runner (BUILDPLATFORM is that platform), or several on one.
+
+        Several platforms: the first is BUILDPLATFORM. Raises InputError for a combination that is not in the lock file.
+        """
+        target, args = self._target(target), tuple(sorted(args))
+        platforms = platforms or self.platforms(target)
+        key = (target, args, platforms)
+        if found := self._frozen.graphs.get(key) or self._selected.get(key):
+            return found
+        whole = self._frozen.graphs.get((target, args, self.platforms(target)))
+        if whole is None or len(platforms) < 2 or platforms[0] != whole.platforms[0] or not set(platforms) <= set(whole.platforms):
+            shown = " ".join(f"{name}={value}" for name, value in args)
+            raise InputError(
+                f"the lock file has no graph of '{target}' for {', '.join(platforms)}{f' with {shown}' if shown else ''}",
+                where=str(self._spec.lock_path),
+                hint=f"make it anew: {self._spec.lock_command}",
+            )
+        some = [whole.results[whole.platforms.index(platform)] for platform in platforms]
+        graph = select(Graph(target, platforms, whole.steps, whole.results, whole.dockerfile, whole.contexts, whole.links), some)
+        return self._selected.setdefault(key, graph)
+
+    def _target(self, name: str) -> str:
+        if name not in self._frozen.targets:
+            self.asked(name)
+            raise InputError(f"'{name}' is a group, not a target", where=str(self._spec.scenario_path))
+        return name
+
+
+def load_graphs(spec: GraphSpec, *, refresh: bool = False, say: Say = _to_stderr) -> Graphs:
+    """The scenario's graphs; makes the lock file when it is missing, when asked to, or when jobs pass arguments it lacks.
+
+    Raises InputError for a mistake in the user's files and for a lock file that is stale or broken; EnvironmentMissing
+    when the real tools are needed and Go is not there.
+    """
+    path = spec.lock_path
+    if refresh or not path.exists():
+        if not refresh:
+            say(f"{path} is missing: making it")
+        return _made(spec, spec.variants(), say)
+    frozen = lock.load(spec)
+    if stale := lock.changed(spec, frozen):
+        verb = "has" if len(stale) == 1 else "have"
+        raise InputError(
+            f"the lock file is stale: {', '.join(stale)} {verb} changed since", where=str(path), hint=f"run: {spec.lock_command}"
+        )
+    lacking = _lacking(spec, frozen)
+    if lacking:
+        say(f"{path} lacks {lacking}: adding it")
+        return _made(spec, tuple(dict.fromkeys([*spec.variants(), *frozen.variants])), say)
+    return Graphs(spec, frozen)
+
+
+def _made(spec: GraphSpec, variants: tuple[Args, ...], say: Say) -> Graphs:
+    frozen = freeze(spec, variants, say)
+    lock.write(spec.lock_path, frozen)
+    say(f"wrote {spec.lock_path}")
+    return Graphs(spec, lock.load(spec))
+
+
+def _lacking(spec: GraphSpec, frozen: Frozen) -> str:
+    """What the scenario wants and the lock file does not hold, in words; files are unchanged."""
+    return ""

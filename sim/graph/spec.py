@@ -1,0 +1,55 @@
+"""What a scenario says about its builds: targets of its own, or a bake file.
+
+In: the scenario (converted by `sim.scenario`). Out: `GraphSpec`, all that `sim.graph` needs to know of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Args = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """One target of a scenario without a bake file. Paths are relative to the scenario; `dockerfile` is CONTEXT/Dockerfile if empty."""
+
+    dockerfile: str = ""
+    context: str = "."
+    target: str = ""
+    args: Mapping[str, str] = field(default_factory=dict)
+    platforms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSpec:
+    """`args_variants` are the `args` of the workload's jobs; `platforms` hold where a target names none; `asked` empty: all targets."""
+
+    folder: Path
+    file: str = "scenario.yaml"
+    bake: str | None = None
+    targets: Mapping[str, TargetSpec] = field(default_factory=dict)
+    args_variants: tuple[Args, ...] = ()
+    platforms: tuple[str, ...] = ("linux/amd64",)
+    asked: tuple[str, ...] = ()
+
+    @property
+    def lock_path(self) -> Path:
+        """`graph.lock.json` beside `scenario.yaml`; `NAME.lock.json` beside `NAME.yaml`."""
+        stem = Path(self.file).stem
+        return self.folder / ("graph.lock.json" if stem == "scenario" else f"{stem}.lock.json")
+
+    @property
+    def scenario_path(self) -> Path:
+        return self.folder / self.file
+
+    @property
+    def lock_command(self) -> str:
+        """The command that refreshes the lock file."""
+        return f"buildcast graph {self.scenario_path} --lock"
+
+    def variants(self) -> tuple[Args, ...]:
+        """All argument sets that jobs pass, the empty one first, each sorted by name."""
+        return tuple(dict.fromkeys([(), *(tuple(sorted(args)) for args in self.args_variants)]))

@@ -1,0 +1,172 @@
+"""A graph made ready for the inner loop: plain lists of ints, and the keys of its steps for a content.
+
+In: `Graph` and `Profile`. Out: `Compiled` (once a graph) and `Compiled.keys(content)` (once a commit).
+
+Keys are 64-bit ints, made by Python's hash of int tuples, which no PYTHONHASHSEED changes. Two kinds (buildkit-semantics 2):
+the *definition key* hashes the operation and the definition keys of its inputs; for a COPY from a local context, whose
+source never has a stable key, the content of the selected paths stands in. A step is *dynamic* when a COPY --from or
+a read-only mount of a stage lies at or below it: then its final key needs that stage's content, known only after the
+stage has run, or from an earlier build that linked the definition key to the final one.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import NamedTuple
+
+from sim.graph import Graph
+from sim.profile import Profile
+from sim.profile.cost import Cost
+from sim.workload.request import Content
+from sim.workload.selection import touches
+
+SOURCE, CONTEXT, COPY, EXEC, MERGE, PREAMBLE = range(6)
+KINDS = {"source": SOURCE, "context": CONTEXT, "copy": COPY, "exec": EXEC, "merge": MERGE}
+KIND_NAMES = ("source", "context", "copy", "exec", "merge", "source")
+_MEMO = 512
+IMPORT = "target:"
+
+
+def number(text: str) -> int:
+    """A stable non-negative 61-bit int for a text."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little") >> 3
+
+
+class Keys(NamedTuple):
+    """Keys at one content: by step the definition key; by (step, input position) the digest of a changed context selection."""
+
+    definition: list[int]
+    selected: dict[tuple[int, int], int]
+
+
+class Compiled:
+    """Lists by step index. `content_inputs[i]`: (input position, step, paths, number of paths) of stage contents of step i.
+
+    Two steps are added behind the graph's own: the build definition and the .dockerignore, which every solve loads.
+    """
+
+    def __init__(self, graph: Graph, profile: Profile) -> None:
+        self.graph = graph
+        steps = graph.steps
+        self.size = len(steps)
+        self.definition, self.dockerignore = self.size, self.size + 1
+        self.kinds = [KINDS[step.kind] for step in steps] + [PREAMBLE, PREAMBLE]
+        internal = [
+            f"[internal] load build definition from {graph.dockerfile.rpartition('/')[2]}",
+            "[internal] load .dockerignore",
+        ]
+        self.names = [step.name for step in steps] + internal
+        self.ops = [number(step.op) for step in steps]
+        # What a solve loads first is found again only by the other targets of one request (buildkit-semantics 13.1).
+        folders = sorted(context.folder for context in graph.contexts.values())
+        self.ops += [number(f"definition {graph.dockerfile}"), number(f"dockerignore {folders} {graph.dockerfile}")]
+        self.digests = [step.digest for step in steps] + ["", ""]
+        self.platforms = [step.platform for step in steps] + ["", ""]
+        self.inputs = [tuple(given.step for given in step.inputs) for step in steps] + [(), ()]
+        self.consumers = [tuple(found) for found in graph.consumers()] + [(), ()]
+        self.mounts = [step.mounts for step in steps] + [(), ()]
+        self.costs: list[Cost] = [*profile.costs(graph), *_preamble(profile)]
+        self.results = graph.results
+        # Bases of other projects, imported as images (`sim.graph.cut`): their keys follow the base's result.
+        self.imports = {
+            index: step.source.removeprefix(IMPORT)
+            for index, step in enumerate(steps)
+            if step.kind == "source" and step.source.startswith(IMPORT)
+        }
+        self._classify()
+        self._parts = [self._key_parts(index) for index in range(self.size)]
+        self._touched: dict[str, tuple[tuple[int, int], ...]] = {}
+        self._keys: dict[Content, Keys] = {}
+
+    def _classify(self) -> None:
+        """Which steps lie below a local context, and which need a stage's content for their final key."""
+        self.below_context = [False] * (self.size + 2)
+        self.dynamic = [False] * (self.size + 2)
+        self.content_inputs: list[tuple[tuple[int, int, tuple[str, ...], int], ...]] = [()] * (self.size + 2)
+        for index, step in enumerate(self.graph.steps):
+            self.dynamic[index] = index in self.imports
+            found = []
+            for position, given in enumerate(step.inputs):
+                kind = self.kinds[given.step]
+                if kind == CONTEXT or self.below_context[given.step]:
+                    self.below_context[index] = True
+                if given.by_content and kind in (COPY, EXEC, MERGE):
+                    found.append((position, given.step, given.paths, number("|".join(given.paths))))
+                if self.dynamic[given.step]:
+                    self.dynamic[index] = True
+            if found:
+                self.dynamic[index] = True
+                self.content_inputs[index] = tuple(found)
+        self.content_positions = [frozenset(given[0] for given in found) for found in self.content_inputs]
+
+    def _key_parts(self, index: int) -> tuple[tuple[int, int, int], ...]:
+        """For each input: (step or -1 for a context's selection, number of the selected paths, input position)."""
+        parts = []
+        for position, given in enumerate(self.graph.steps[index].inputs):
+            paths = "|".join(given.paths)
+            if self.kinds[given.step] == CONTEXT:
+                folder = self.graph.contexts[self.graph.steps[given.step].source].folder
+                parts.append((-1, number(f"{folder}:{paths}"), position))
+            else:
+                parts.append((given.step, number(paths) if paths else 0, position))
+        return tuple(parts)
+
+    def keys(self, content: Content) -> Keys:
+        """The definition keys of all steps at this content, and what their context selections are."""
+        keys = self._keys.get(content)
+        if keys is None:
+            if len(self._keys) >= _MEMO:
+                self._keys.clear()
+            keys = self._keys[content] = self._make_keys(content)
+        return keys
+
+    def _make_keys(self, content: Content) -> Keys:
+        selected: dict[tuple[int, int], int] = {}
+        for path, version in content.versions:
+            for place in self._touches(path):
+                selected[place] = hash((selected.get(place, 0), number(path), version))
+        definition: list[int] = []
+        for index, parts in enumerate(self._parts):
+            key = self.ops[index]
+            for step, paths, position in parts:
+                found = selected.get((index, position), 1) if step < 0 else definition[step]
+                key = hash((key, paths, found))
+            definition.append(key)
+        return Keys(definition, selected)
+
+    def _touches(self, path: str) -> tuple[tuple[int, int], ...]:
+        """The (step, input position) of every context selection that a change of `path` reaches."""
+        places = self._touched.get(path)
+        if places is None:
+            graph = self.graph
+            places = self._touched[path] = tuple(
+                (index, position)
+                for index, step in enumerate(graph.steps)
+                for position, given in enumerate(step.inputs)
+                if self.kinds[given.step] == CONTEXT
+                and touches(graph.contexts[graph.steps[given.step].source], given.paths, path)
+            )
+        return places
+
+    def final_key(self, index: int, selected: dict[tuple[int, int], int], finals: list[int]) -> int:
+        """The final key of a dynamic step; `finals` has, by input position, a final key or a stage content's digest."""
+        key = self.ops[index]
+        for step, paths, position in self._parts[index]:
+            found = selected.get((index, position), 1) if step < 0 else finals[position]
+            key = hash((key, paths, found))
+        return key
+
+
+    def import_key(self, index: int, result: int) -> int:
+        """The key of a base that is imported from another project as an image: its content is its identity."""
+        return hash((self.ops[index], result))
+
+    def link_key(self, index: int, keys: Keys, imported: dict[str, int]) -> int:
+        """The definition key of a dynamic step, told apart by what was imported below it."""
+        key = keys.definition[index]
+        return hash((key, *(imported[base] for base in self.imports.values()))) if self.imports else key
+
+
+def _preamble(profile: Profile) -> tuple[Cost, Cost]:
+    daemon = profile.daemon
+    return Cost(cpu_s=daemon.definition_cpu_s), Cost(cpu_s=daemon.dockerignore_cpu_s)

@@ -1,0 +1,387 @@
+"""A BuildKit daemon: slots, live vertices that builds share, cache mounts. A state machine without a clock of its own.
+
+In: steps that solves want executed. Out: calls on an `Engine` that carries work out in time. What it must do:
+buildkit-semantics 1 (sharing), 3 (slots), 4 (mounts), 13.4 (order). SimPy is not known here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from math import ceil, sqrt
+from random import Random
+from typing import TYPE_CHECKING, Protocol
+
+from sim.model.buildkit.cache import Cache
+from sim.model.buildkit.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, Compiled
+from sim.profile import Profile
+from sim.profile.cost import Cost
+
+if TYPE_CHECKING:
+    from sim.model.buildkit.solve import Solve
+
+QUEUED, RUNNING, DONE, FAILED, GONE = range(5)
+DELAY, CPU, NETWORK = range(3)
+# Purposes of the uniform draws that belong to a step's key.
+FAILS, SAME_OUTPUT = 1, 2
+_RESULT, _SAME, _UNIQUE = 78, 77, 79
+
+Phase = tuple[int, float, float]
+
+
+class Engine(Protocol):
+    """What a daemon needs from time: now, a call later, and work on the machine it runs on."""
+
+    @property
+    def now(self) -> float:
+        """Seconds since the start."""
+        ...
+
+    def later(self, delay_s: float, call: Callable[[Edge], None], edge: Edge) -> None:
+        """Call `call(edge)` in `delay_s` seconds."""
+        ...
+
+    def work(self, edge: Edge, then: Callable[[Edge], None]) -> None:
+        """Carry out `edge.phases` one after the other, then call `then(edge)`."""
+        ...
+
+    def stop(self, edge: Edge) -> None:
+        """Stop carrying out; `edge.cpu_s` becomes what was used."""
+        ...
+
+
+class Edge:
+    """A live vertex of the daemon: queued, running, or ended and still referred to by a live solve."""
+
+    __slots__ = (
+        "compiled",
+        "completed_s",
+        "cpu_s",
+        "executed",
+        "holders",
+        "index",
+        "job",
+        "key",
+        "lock_wait_s",
+        "locking_since",
+        "miss",
+        "name",
+        "no_cache",
+        "owner",
+        "paid",
+        "phase",
+        "phases",
+        "result",
+        "started_s",
+        "state",
+        "then",
+        "waiters",
+        "warm",
+    )
+
+    def __init__(self, owner: Solve, index: int, key: int, no_cache: bool) -> None:
+        self.owner = owner
+        self.compiled: Compiled = owner.compiled
+        self.index = index
+        self.key = key
+        self.no_cache = no_cache
+        self.name = owner.names[index]
+        self.state = QUEUED
+        self.waiters: list[tuple[Solve, int]] = []
+        self.holders = 0
+        self.executed = False
+        self.paid = False
+        self.result = 0
+        self.completed_s = 0.0
+        self.started_s = 0.0
+        self.lock_wait_s = 0.0
+        self.locking_since = 0.0
+        self.cpu_s = 0.0
+        self.miss = ""
+        self.warm = False
+        self.phases: list[Phase] = []
+        self.phase = 0
+        self.job: object = None
+        self.then: Callable[[Edge], None] = _nothing
+
+    @property
+    def cost(self) -> Cost:
+        """What the step costs."""
+        return self.compiled.costs[self.index]
+
+
+def _nothing(_: Edge) -> None:
+    return None
+
+
+class Seen:
+    """What the pool's runners have executed so far: it tells why a step misses."""
+
+    __slots__ = ("keys", "ops")
+
+    def __init__(self) -> None:
+        self.keys: set[int] = set()
+        self.ops: set[int] = set()
+
+
+class Daemon:
+    """One daemon on one runner. `slots` 0 is no limit. `random` shuffles steps that become ready together."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        cache: Cache,
+        profile: Profile,
+        *,
+        runner: int,
+        seed: int,
+        random: Random,
+        seen: Seen,
+        slots: int = 0,
+        dedup: bool = True,
+        slowdowns: dict[str, float] | None = None,
+    ) -> None:
+        self.engine = engine
+        self.cache = cache
+        self.profile = profile
+        self.runner = runner
+        self.seed = seed
+        self.random = random
+        self.seen = seen
+        self.limited = slots > 0
+        self.dedup = dedup
+        self.slowdowns = slowdowns or {}
+        self._free = slots
+        self._queue: deque[Edge] = deque()
+        self._live: dict[int, Edge] = {}
+        self._live_no_cache: dict[int, Edge] = {}
+        self._locks: dict[str, Edge] = {}
+        self._lockers: list[Edge] = []
+        self._private: dict[str, int] = {}
+
+    def find(self, key: int, no_cache: bool) -> Edge | None:
+        """The live vertex of this key that a step may join. --no-cache joins only --no-cache; a normal one joins both."""
+        edge = None if no_cache else self._live.get(key)
+        if edge is None and self._live_no_cache:
+            edge = self._live_no_cache.get(key)
+        if edge is not None and not self.dedup and edge.state < DONE:
+            return None
+        return edge
+
+    def execute(self, solve: Solve, index: int, key: int, no_cache: bool) -> Edge:
+        """Start a vertex, or queue it for a slot, first come first served over all builds."""
+        edge = Edge(solve, index, key, no_cache)
+        live = self._live_no_cache if no_cache else self._live
+        live.setdefault(key, edge)
+        if self.limited and edge.compiled.kinds[index] != MERGE:
+            if self._free:
+                self._free -= 1
+                self._start(edge)
+            else:
+                self._queue.append(edge)
+        else:
+            self._start(edge)
+        return edge
+
+    def leave(self, edge: Edge, solve: Solve) -> None:
+        """A solve gives up on a vertex in flight; without any waiter left the vertex is cancelled."""
+        edge.waiters = [waiter for waiter in edge.waiters if waiter[0] is not solve]
+        if edge.waiters:
+            return
+        if edge.state == QUEUED:
+            if edge in self._queue:
+                self._queue.remove(edge)
+        elif edge.state == RUNNING:
+            self.engine.stop(edge)
+            self._count_attempt(edge.key)
+            self.seen.keys.discard(edge.key)
+            self.engine.later(self.profile.daemon.kill_latency_s, self._vacate, edge)
+        edge.state = GONE
+        self._forget(edge)
+
+    def release(self, edge: Edge) -> None:
+        """A solve that referred to this vertex has ended."""
+        edge.holders -= 1
+        if edge.holders == 0 and edge.state in (DONE, FAILED):
+            self._forget(edge)
+
+    def _forget(self, edge: Edge) -> None:
+        live = self._live_no_cache if edge.no_cache else self._live
+        if live.get(edge.key) is edge:
+            del live[edge.key]
+
+    def _start(self, edge: Edge) -> None:
+        edge.state = RUNNING
+        edge.started_s = self.engine.now
+        compiled, index = edge.compiled, edge.index
+        if compiled.kinds[index] in (EXEC, COPY, MERGE):
+            edge.miss = self._why_missed(edge, compiled.ops[index])
+        if compiled.mounts[index]:
+            edge.locking_since = edge.started_s
+            self._take_mounts(edge)
+        else:
+            self._go(edge)
+
+    def _why_missed(self, edge: Edge, op: int) -> str:
+        seen = self.seen
+        if edge.no_cache:
+            why = "no_cache"
+        elif edge.key in seen.keys:
+            why = "clone"
+        elif op in seen.ops:
+            why = "changed"
+        else:
+            why = "cold"
+        seen.keys.add(edge.key)
+        seen.ops.add(op)
+        return why
+
+    def _take_mounts(self, edge: Edge) -> None:
+        """Take all cache mounts, or poll: a locked one that is busy is tried again every 100 ms, in no order (semantics 4)."""
+        mounts = edge.compiled.mounts[edge.index]
+        locked = [mount.id for mount in mounts if mount.sharing == "locked"]
+        if any(mount_id in self._locks for mount_id in locked):
+            if edge not in self._lockers:
+                self._lockers.append(edge)
+            return
+        if edge in self._lockers:
+            self._lockers.remove(edge)
+        for mount_id in locked:
+            self._locks[mount_id] = edge
+        edge.lock_wait_s = self.engine.now - edge.locking_since
+        edge.warm = all(self._is_warm(mount.id, mount.sharing) for mount in mounts)
+        self._go(edge)
+
+    def _is_warm(self, mount_id: str, sharing: str) -> bool:
+        """Whether the mount has contents; a private one is a copy of its own: the first free one, else a new, empty one."""
+        if sharing != "private":
+            return (mount_id, 0) in self.cache.mounts
+        used = self._private.get(mount_id, 0)
+        self._private[mount_id] = used + 1
+        return (mount_id, used) in self.cache.mounts
+
+    def _free_mounts(self, edge: Edge) -> None:
+        """Let go of all mounts; those who poll for a lock find it free at their next try."""
+        freed = False
+        for mount in edge.compiled.mounts[edge.index]:
+            if mount.sharing == "locked" and self._locks.get(mount.id) is edge:
+                del self._locks[mount.id]
+                freed = True
+            if mount.sharing == "private":
+                self._private[mount.id] -= 1
+            used = self._private.get(mount.id, 0) if mount.sharing == "private" else 0
+            self.cache.mounts[mount.id, used] = 1
+        if freed:
+            now, poll_s = self.engine.now, self.profile.daemon.lock_poll_s
+            for waiter in self._lockers:
+                tries = ceil((now - waiter.locking_since) / poll_s) if poll_s else 0
+                self.engine.later(waiter.locking_since + tries * poll_s - now, self._retry_mounts, waiter)
+
+    def _retry_mounts(self, edge: Edge) -> None:
+        if edge.state == RUNNING and edge in self._lockers:
+            self._take_mounts(edge)
+
+    def _go(self, edge: Edge) -> None:
+        edge.phases = self._phases(edge)
+        self.engine.work(edge, self._finished)
+
+    def _phases(self, edge: Edge) -> list[Phase]:
+        """Work in the order latency, download, cpu, write; the daemon's own share of a RUN comes first (semantics 11, 13.6)."""
+        cost, daemon = edge.cost, self.profile.daemon
+        compiled, index = edge.compiled, edge.index
+        kind = compiled.kinds[index]
+        factor = 1.0
+        if cost.spread:
+            attempt = self.cache.attempts.get(edge.key, 0)
+            factor = self.profile.factor(self.seed, edge.key, attempt, cost.spread)
+        if edge.warm:
+            factor *= cost.warm
+        speed = factor
+        if self.slowdowns and kind == EXEC:
+            speed *= self.slowdowns.get(compiled.platforms[index], 1.0)
+        write_cpu_s = cost.write_bytes * factor
+        if kind == CONTEXT:
+            fresh = edge.owner.request.fresh_checkout
+            write_cpu_s = write_cpu_s * daemon.context_byte_cpu_s if fresh else 0.0
+        else:
+            write_cpu_s *= daemon.write_byte_cpu_s
+        serial_s = cost.cpu_s * speed * cost.serial
+        parallel_s = cost.cpu_s * speed - serial_s
+        first_s = daemon.run_cpu_s if kind == EXEC else 0.0
+        return [
+            (CPU, first_s, 1.0),
+            (DELAY, cost.latency_s * factor, 0.0),
+            (NETWORK, cost.download_bytes * factor, 0.0),
+            (CPU, serial_s, 1.0),
+            (CPU, parallel_s, cost.threads),
+            (CPU, write_cpu_s, 1.0),
+        ]
+
+    def _finished(self, edge: Edge) -> None:
+        """The work of a vertex is done: it failed, or it has a result that is cached."""
+        index, compiled = edge.index, edge.compiled
+        kind = compiled.kinds[index]
+        edge.completed_s = self.engine.now
+        if kind == EXEC and self._fails(edge):
+            edge.state = FAILED
+            self.seen.keys.discard(edge.key)
+            self._count_attempt(edge.key)
+        else:
+            edge.state = DONE
+            edge.executed = True
+            edge.result = self._result(edge)
+            if kind not in (CONTEXT, PREAMBLE):
+                self.cache.add_record(edge.key, edge.result)
+                if edge.no_cache:
+                    self._count_attempt(edge.key)
+        # The slot is free before the next step of this build asks: a queue of others comes first (semantics 13.4).
+        self._vacate(edge)
+        waiters, edge.waiters = edge.waiters, []
+        for solve, waiting in waiters:
+            solve.vertex_ended(edge, waiting)
+
+    def _count_attempt(self, key: int) -> None:
+        self.cache.attempts[key] = self.cache.attempts.get(key, 0) + 1
+
+    def _fails(self, edge: Edge) -> bool:
+        cost = edge.cost
+        if edge.compiled.digests[edge.index] in edge.owner.request.failing:
+            return True
+        if not cost.fails:
+            return False
+        attempt = self.cache.attempts.get(edge.key, 0)
+        return cost.fails >= 1.0 or self.profile.uniform(self.seed, edge.key, attempt, FAILS) < cost.fails
+
+    def _result(self, edge: Edge) -> int:
+        if not edge.cost.reproducible:
+            return hash((edge.key, _UNIQUE, self.runner, int(self.engine.now * 1e6)))
+        return usual_result(edge.compiled, edge.index, edge.key, self.profile, self.seed)
+
+    def _vacate(self, edge: Edge) -> None:
+        """A vertex lets go of its mounts and its slot; the first of the queue takes the slot."""
+        if edge.compiled.mounts[edge.index]:
+            if edge in self._lockers:
+                self._lockers.remove(edge)
+            else:
+                self._free_mounts(edge)
+        if self.limited and edge.compiled.kinds[edge.index] != MERGE:
+            if self._queue:
+                self._start(self._queue.popleft())
+            else:
+                self._free += 1
+
+
+def usual_result(compiled: Compiled, index: int, key: int, profile: Profile, seed: int) -> int:
+    """The digest of what a step makes: a function of its key, unless its output survives changed inputs."""
+    same = compiled.costs[index].same_output
+    if same is True:
+        return same_result(compiled, index)
+    # Two versions in a row give the same bytes with probability `same`: each gives the usual ones with its root.
+    if same and not isinstance(same, tuple) and profile.uniform(seed, key, 0, SAME_OUTPUT) < sqrt(same):
+        return same_result(compiled, index)
+    return hash((key, _RESULT))
+
+
+def same_result(compiled: Compiled, index: int) -> int:
+    """The digest of an output that does not depend on the inputs' content."""
+    return hash((compiled.ops[index], _SAME))

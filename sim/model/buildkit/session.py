@@ -1,0 +1,145 @@
+"""A lease's builds on its runner: one command's solves, buildx's links between them, and fail-fast.
+
+In: solves that have loaded their definition, are evaluated, or failed. Out: which may evaluate, which may finish.
+The order is buildx's (buildkit-semantics 13.1): a linked target evaluates nothing before its base's whole result is
+there, a base starts when all its direct dependents have registered, and ends only after they are evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sim.model.buildkit.compiled import Compiled
+from sim.model.buildkit.daemon import CPU, DELAY, NETWORK, Daemon, Edge
+from sim.model.record import Recorder
+from sim.model.buildkit.solve import Solve
+from sim.workload.request import Request
+
+
+class Session:
+    """All solves of one lease. `links[target]` are its bases in this session, `imports[target]` those in other projects.
+
+    `on_export(target, result, platforms)` is called when a base that other projects need has been exported;
+    `on_fail(solve)` when one fails, so that the rest of the request is cancelled.
+    """
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        request: Request,
+        recorder: Recorder,
+        *,
+        lease: int,
+        barrier: bool,
+        bake: bool,
+        on_fail: Callable[[Solve], None],
+        on_export: Callable[[Session, Solve], None],
+    ) -> None:
+        self.daemon = daemon
+        self.request = request
+        self.recorder = recorder
+        self.lease = lease
+        self.bake = bake
+        self.solves: dict[str, Solve] = {}
+        self.imported: dict[str, int] = {}
+        self.exports: set[str] = set()
+        self._barrier = barrier
+        self._on_fail = on_fail
+        self._on_export = on_export
+        self._links: dict[str, tuple[str, ...]] = {}
+        self._imports: dict[str, tuple[str, ...]] = {}
+        self._registered: set[str] = set()
+        self._finishing: set[str] = set()
+
+    @property
+    def target_cpu_s(self) -> float:
+        """What buildx spends on each target of a bake (buildkit-semantics 13.1)."""
+        return self.daemon.profile.daemon.bake_target_cpu_s if self.bake else 0.0
+
+    def add(
+        self,
+        build: int,
+        target: str,
+        compiled: Compiled,
+        names: tuple[list[str], list[tuple[str, ...]]],
+        *,
+        links: tuple[str, ...],
+        imports: tuple[str, ...],
+        on_end: Callable[[Solve], None],
+    ) -> Solve:
+        """One more target of the command."""
+        solve = Solve(build, self, target, compiled, names, on_end)
+        self.solves[target] = solve
+        self._links[target] = links
+        self._imports[target] = imports
+        return solve
+
+    def start(self) -> None:
+        """The client starts; its connection and, for bake, reading the file take a while."""
+        constants = self.daemon.profile.daemon
+        latency_s = constants.client_latency_s + (constants.bake_latency_s if self.bake else 0.0)
+        for solve in self.solves.values():
+            solve.work([(DELAY, latency_s + constants.metadata_latency_s, 0.0)], self._connected)
+
+    def _connected(self, edge: Edge) -> None:
+        edge.owner.open()
+
+    def registered(self, solve: Solve) -> None:
+        """The solve's graph is known."""
+        self._registered.add(solve.target)
+        self._evaluate()
+
+    def provide(self, target: str, result: int) -> None:
+        """A base of another project is here."""
+        self.imported[target] = result
+        self._evaluate()
+
+    def evaluated(self, solve: Solve) -> None:
+        """The solve's whole result is there: its dependents may start, and so may its end and those of its bases."""
+        if solve.target in self.exports:
+            self._export(solve)
+        self._evaluate()
+        for other in list(self.solves.values()):
+            self._finish(other)
+
+    def failed(self, solve: Solve) -> None:
+        """A solve failed."""
+        self._on_fail(solve)
+
+    def _dependents(self, target: str) -> list[str]:
+        return [other for other, links in self._links.items() if target in links]
+
+    def _evaluate(self) -> None:
+        for target, solve in self.solves.items():
+            if solve.live and not solve.evaluating and target in self._registered and self._may_evaluate(target):
+                solve.evaluate()
+
+    def _may_evaluate(self, target: str) -> bool:
+        if any(base not in self.imported for base in self._imports[target]):
+            return False
+        if not self._barrier:
+            return True
+        return all(self.solves[base].evaluated for base in self._links[target]) and all(
+            dependent in self._registered for dependent in self._dependents(target)
+        )
+
+    def _export(self, solve: Solve) -> None:
+        """Compress the new layers and upload them, for consumers in other projects (our assumption: design section 1)."""
+        new_bytes = solve.executed_bytes
+        cpu_s = new_bytes * self.daemon.profile.daemon.export_byte_cpu_s
+        solve.work([(CPU, cpu_s, 1.0), (NETWORK, new_bytes, 0.0)], self._exported)
+
+    def _exported(self, edge: Edge) -> None:
+        solve = edge.owner
+        self.exports.discard(solve.target)
+        self._on_export(self, solve)
+        self._finish(solve)
+
+    def _finish(self, solve: Solve) -> None:
+        target = solve.target
+        if not (solve.live and solve.evaluated) or target in self._finishing or target in self.exports:
+            return
+        if self._barrier and not all(self.solves[other].evaluated for other in self._dependents(target)):
+            return
+        self._finishing.add(target)
+        solve.finish()

@@ -1,0 +1,450 @@
+"""One build on one daemon: what of its graph is wanted, what hits, what joins others, what runs.
+
+In: a compiled graph, the content of the commit, and the daemon. Out: rows of the trace, and word to its session when it is
+evaluated and when it has ended. The order of look-ups follows buildkit-semantics 1 and 2: keys by definition first, a
+stage only when the keys of what copies from it fail, then a second look-up by content (early cut-off).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sim.model.buildkit.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, Compiled
+from sim.model.buildkit.daemon import CPU, DELAY, DONE, FAILED, QUEUED, Daemon, Edge, Phase, same_result
+from sim.model.record import Recorder
+from sim.workload.request import Request
+
+if TYPE_CHECKING:
+    from sim.model.buildkit.session import Session
+
+IDLE, WANTED, HELD, READY, FLYING, ENDED = range(6)
+
+
+class Solve:
+    """A build: request x target x runner. `on_end` is called once, when the client has its answer."""
+
+    __slots__ = (
+        "_agenda",
+        "_contexts_left",
+        "_flights",
+        "_held",
+        "_keys",
+        "_missing",
+        "_pending",
+        "_ready",
+        "_reported",
+        "_results_left",
+        "_status",
+        "_tail",
+        "_wanted_s",
+        "build",
+        "compiled",
+        "daemon",
+        "evaluated",
+        "evaluating",
+        "executed_bytes",
+        "final",
+        "inputs",
+        "live",
+        "names",
+        "no_cache",
+        "on_end",
+        "outcome",
+        "reason",
+        "recorder",
+        "request",
+        "result",
+        "session",
+        "started_s",
+        "target",
+    )
+
+    def __init__(
+        self,
+        build: int,
+        session: Session,
+        target: str,
+        compiled: Compiled,
+        names: tuple[list[str], list[tuple[str, ...]]],
+        on_end: Callable[[Solve], None],
+    ) -> None:
+        self.build = build
+        self.session = session
+        self.daemon: Daemon = session.daemon
+        self.request: Request = session.request
+        self.recorder: Recorder = session.recorder
+        self.target = target
+        self.compiled = compiled
+        self.names, self.inputs = names
+        self.on_end = on_end
+        self.no_cache = self.request.no_cache
+        self.live = True
+        self.evaluating = False
+        self.evaluated = False
+        self.outcome = "ok"
+        self.reason = ""
+        self.started_s = self.daemon.engine.now
+        self.executed_bytes = 0.0
+        size = compiled.size + 2
+        self._keys = compiled.keys(self.request.content)
+        # The final key of each step once it is known, and the digest of its result once it has one.
+        self.final: list[int | None] = [None] * size
+        self.result: list[int | None] = [None] * size
+        self._status = bytearray(size)
+        self._missing = [0] * size
+        self._wanted_s = [0.0] * size
+        self._reported = bytearray(size)
+        self._contexts_left = compiled.kinds.count(CONTEXT)
+        self._results_left = len(set(compiled.results))
+        self._pending: list[int] = []
+        self._agenda: list[int] = []
+        self._ready: list[int] = []
+        self._flights: dict[Edge, int] = {}
+        self._held: list[Edge] = []
+        self._tail: Edge | None = None
+
+    # The life of a build: open, register, evaluate, finish.
+
+    def open(self) -> None:
+        """The client has connected: load the definition, then .dockerignore; each needs a slot even for a cached build."""
+        self._load(self.compiled.definition)
+
+    def evaluate(self) -> None:
+        """The graph is known and nothing holds it back: want the result."""
+        self.evaluating = True
+        for index, kind in enumerate(self.compiled.kinds):
+            if kind == CONTEXT:
+                self._want(index)
+        for index in self.compiled.results:
+            self._want(index)
+        self._run()
+
+    def finish(self) -> None:
+        """Everything is evaluated and no dependent needs it any more: write the history record and answer."""
+        daemon = self.daemon
+        tail = Edge(self, self.compiled.definition, 0, False)
+        tail.phases = [(CPU, daemon.profile.daemon.tail_cpu_s + self.session.target_cpu_s, 1.0)]
+        self._tail = tail
+        daemon.engine.work(tail, self._answered)
+
+    def work(self, phases: list[Phase], then: Callable[[Edge], None]) -> None:
+        """Work of the build itself that is no vertex, such as an export."""
+        edge = Edge(self, self.compiled.definition, 0, False)
+        edge.phases = phases
+        self._tail = edge
+        self.daemon.engine.work(edge, then)
+
+    def cancel(self, reason: str) -> None:
+        """The client has gone, or another part of the request failed: steps that nobody else wants are killed."""
+        if not self.live:
+            return
+        self.outcome, self.reason = "cancelled", reason
+        self._leave_all()
+        delay_s = self.daemon.profile.daemon.kill_latency_s
+        self._tail = Edge(self, self.compiled.definition, 0, False)
+        self._tail.phases = [(DELAY, delay_s, 0.0)]
+        self.daemon.engine.work(self._tail, self._answered)
+
+    def vertex_ended(self, edge: Edge, index: int) -> None:
+        """A vertex that this solve waited for has ended."""
+        self._flights.pop(edge, None)
+        kind = self.compiled.kinds[index]
+        if edge.state == FAILED:
+            self._row_of_edge(edge, index, "failed")
+            self._fail(self.names[index])
+        elif kind == PREAMBLE:
+            self._row_of_edge(edge, index, "executed" if edge.owner is self else "shared")
+            if index == self.compiled.definition:
+                self._load(self.compiled.dockerignore)
+            else:
+                self.session.registered(self)
+        else:
+            mine = edge.owner is self
+            self._row_of_edge(edge, index, "executed" if mine else "shared")
+            if mine:
+                self.executed_bytes += edge.cost.layer_bytes or edge.cost.write_bytes
+            if kind == CONTEXT:
+                self._contexts_left -= 1
+                if self._contexts_left == 0:
+                    self._agenda.extend(self._pending)
+                    self._pending.clear()
+            self._end_step(index, edge.key, edge.result)
+            self._run()
+
+    # Wanting, looking up, waiting.
+
+    def _load(self, index: int) -> None:
+        """A source of the build: its key is the request's own, so only the other targets of one request share it."""
+        key = hash((self.compiled.ops[index], self.request.index))
+        self._wanted_s[index] = self.daemon.engine.now
+        edge = self.daemon.find(key, False)
+        if edge is None:
+            self._take_off(self.daemon.execute(self, index, key, False), index)
+        elif edge.state == DONE:
+            self._hold(edge)
+            self.vertex_ended(edge, index)
+        else:
+            self._take_off(edge, index)
+
+    def _want(self, index: int) -> None:
+        if self._status[index] == IDLE:
+            self._status[index] = WANTED
+            self._wanted_s[index] = self.daemon.engine.now
+            self._agenda.append(index)
+
+    def _run(self) -> None:
+        """Look at what is wanted until nothing changes; steps that become ready together start in random order (13.4)."""
+        while self.live and (self._agenda or self._ready):
+            while self._agenda:
+                self._consider(self._agenda.pop())
+                if not self.live:
+                    return
+            ready, self._ready = self._ready, []
+            if self.daemon.limited and len(ready) > 1:
+                self.daemon.random.shuffle(ready)
+            for index in ready:
+                if self.live and self._status[index] == READY:
+                    self._go(index)
+
+    def _consider(self, index: int) -> None:
+        """A wanted step: it hits, joins, or wants its inputs."""
+        compiled = self.compiled
+        if self._status[index] not in (WANTED, HELD):
+            return
+        if compiled.kinds[index] == CONTEXT:
+            self._load(index)
+            return
+        if self._contexts_left and compiled.below_context[index]:
+            self._pending.append(index)
+            if self._status[index] == WANTED:
+                self._status[index] = HELD
+                self._peek(index)
+            return
+        self._status[index] = WANTED
+        if self._hit(index):
+            return
+        inputs = set(compiled.inputs[index])
+        self._missing[index] = missing = sum(self._status[given] != ENDED for given in inputs)
+        if missing == 0:
+            self._status[index] = READY
+            self._ready.append(index)
+        else:
+            for given in inputs:
+                self._want(given)
+
+    def _peek(self, index: int) -> None:
+        """While the context is loading: sure misses below start already (a step whose key leads nowhere in this cache)."""
+        compiled = self.compiled
+        stack = [index]
+        seen = {index}
+        while stack:
+            for given in compiled.inputs[stack.pop()]:
+                if given in seen or compiled.kinds[given] == CONTEXT:
+                    continue
+                seen.add(given)
+                if compiled.below_context[given]:
+                    stack.append(given)
+                else:
+                    key = self._key(given)
+                    if key is None or not self._has(key):
+                        self._want(given)
+
+    def _has(self, key: int) -> bool:
+        if self.daemon.find(key, self.no_cache) is not None:
+            return True
+        return not self.no_cache and self.daemon.cache.record(key) is not None
+
+    def _go(self, index: int) -> None:
+        """All inputs are there: unless somebody was faster, the step executes."""
+        if self._hit(index):
+            return
+        key = self._key(index)
+        if key is None:
+            raise AssertionError(f"{self.names[index]}: all inputs are there, but it has no key")
+        self._wanted_s[index] = self.daemon.engine.now
+        self._take_off(self.daemon.execute(self, index, key, self._ignores_cache(index)), index)
+
+    def _ignores_cache(self, index: int) -> bool:
+        return self.no_cache and self.compiled.kinds[index] in (COPY, EXEC, MERGE)
+
+    def _hit(self, index: int) -> bool:
+        """Look the step up: a live vertex of another build, or a record. True when it needs nothing more."""
+        key = self._key(index)
+        if key is None:
+            return False
+        daemon = self.daemon
+        no_cache = self._ignores_cache(index)
+        edge = daemon.find(key, no_cache)
+        if edge is not None:
+            if edge.state < DONE:
+                self._take_off(edge, index)
+            else:
+                self._hold(edge)
+                if edge.state == FAILED:
+                    self._row_of_edge(edge, index, "failed")
+                    self._fail(self.names[index])
+                    return True
+                self._row_cached(index, key, edge)
+                self._end_step(index, key, edge.result)
+            self._report_below(index)
+            return True
+        result = None if no_cache else daemon.cache.record(key)
+        if result is None:
+            return False
+        self._row_cached(index, key, None)
+        self._end_step(index, key, result)
+        self._report_below(index)
+        return True
+
+    def _take_off(self, edge: Edge, index: int) -> None:
+        """Wait for a vertex in flight."""
+        self._status[index] = FLYING
+        edge.waiters.append((self, index))
+        self._flights[edge] = index
+        self._hold(edge)
+
+    def _hold(self, edge: Edge) -> None:
+        edge.holders += 1
+        self._held.append(edge)
+
+    def _end_step(self, index: int, key: int, result: int) -> None:
+        """The step has a result: tell who takes it as an input."""
+        if self._status[index] == ENDED:
+            return
+        self._status[index] = ENDED
+        self.final[index] = key
+        self.result[index] = result
+        compiled = self.compiled
+        if compiled.content_inputs[index]:
+            self.daemon.cache.add_link(compiled.link_key(index, self._keys, self.session.imported), key)
+        for consumer in compiled.consumers[index]:
+            if self._status[consumer] != WANTED:
+                continue
+            self._missing[consumer] -= 1
+            if self._missing[consumer] == 0:
+                self._status[consumer] = READY
+                self._ready.append(consumer)
+            elif compiled.content_inputs[consumer] and self.final[consumer] is None:
+                self._hit(consumer)
+        if index in compiled.results:
+            self._results_left -= 1
+            if self._results_left == 0:
+                self.evaluated = True
+                self.session.evaluated(self)
+
+    def _key(self, index: int) -> int | None:
+        """The final key, if it is known: by definition, by an earlier link, or from the contents of its inputs."""
+        key = self.final[index]
+        if key is not None:
+            return key
+        compiled = self.compiled
+        if not compiled.dynamic[index]:
+            key = self._keys.definition[index]
+        else:
+            imported = self.session.imported
+            if index in compiled.imports:
+                key = compiled.import_key(index, imported[compiled.imports[index]])
+            elif compiled.content_inputs[index] and not self.no_cache:
+                key = self.daemon.cache.link(compiled.link_key(index, self._keys, imported))
+            if key is None:
+                key = self._key_from_inputs(index)
+        self.final[index] = key
+        return key
+
+    def _key_from_inputs(self, index: int) -> int | None:
+        compiled = self.compiled
+        contents = {position: (step, paths) for position, step, paths, _ in compiled.content_inputs[index]}
+        finals: list[int] = []
+        for position, given in enumerate(compiled.inputs[index]):
+            if position in contents:
+                step, paths = contents[position]
+                found = self._content(step, paths)
+            elif compiled.kinds[given] == CONTEXT:
+                found = 0
+            else:
+                found = self._key(given)
+            if found is None:
+                return None
+            finals.append(found)
+        return compiled.final_key(index, self._keys.selected, finals)
+
+    def _content(self, step: int, paths: tuple[str, ...]) -> int | None:
+        """The digest of the selected paths of a stage's result; None until the stage has one."""
+        result = self.result[step]
+        if result is None:
+            return None
+        same = self.compiled.costs[step].same_output
+        if isinstance(same, tuple) and all(_covered(path, same) for path in paths):
+            return same_result(self.compiled, step)
+        return result
+
+    # Ends.
+
+    def _fail(self, step: str) -> None:
+        self.outcome, self.reason = "failed", step
+        self._leave_all()
+        self.finish()
+        self.session.failed(self)
+
+    def _leave_all(self) -> None:
+        """Leave everything in flight; what runs and nobody else wants is killed, and shows as cancelled."""
+        self.live = False
+        self._agenda.clear()
+        self._ready.clear()
+        if self._tail is not None:
+            self.daemon.engine.stop(self._tail)
+        flights, self._flights = self._flights, {}
+        for edge, index in flights.items():
+            was_queued = edge.state == QUEUED
+            self.daemon.leave(edge, self)
+            if not was_queued:
+                self._row_of_edge(edge, index, "cancelled")
+
+    def _answered(self, _: Edge) -> None:
+        self.live = False
+        for edge in self._held:
+            self.daemon.release(edge)
+        self._held.clear()
+        self.on_end(self)
+
+    # Rows.
+
+    def _row_of_edge(self, edge: Edge, index: int, outcome: str) -> None:
+        self._reported[index] = 1
+        # The first row pays for the execution: the owner's, unless the owner left and others went on waiting.
+        pays = not edge.paid and not (outcome == "cancelled" and edge.waiters)
+        edge.paid = edge.paid or pays
+        self.recorder.step(self, index, edge, outcome, self._wanted_s[index], pays)
+
+    def _row_cached(self, index: int, key: int, edge: Edge | None) -> None:
+        """A hit. BuildKit shows a live build's finished vertex of the same name as that build's (semantics 1): shared."""
+        if self._reported[index]:
+            return
+        self._reported[index] = 1
+        if edge is not None and edge.executed and edge.name == self.names[index]:
+            self.recorder.step(self, index, edge, "shared", self.daemon.engine.now, False)
+        else:
+            self.recorder.cached(self, index, key, self.daemon.engine.now)
+
+    def _report_below(self, index: int) -> None:
+        """Steps below a hit are cached too, though nothing looked at their results."""
+        compiled, daemon = self.compiled, self.daemon
+        stack = list(compiled.inputs[index])
+        while stack:
+            given = stack.pop()
+            if self._reported[given] or self._status[given] != IDLE or compiled.kinds[given] == CONTEXT:
+                continue
+            key = self._key(given)
+            if key is not None:
+                edge = daemon.find(key, self._ignores_cache(given))
+                if edge is not None and edge.state == DONE:
+                    self._hold(edge)
+                    self._row_cached(given, key, edge)
+                elif not self.no_cache and daemon.cache.record(key) is not None:
+                    self._row_cached(given, key, None)
+            stack.extend(compiled.inputs[given])
+
+
+def _covered(path: str, stable: tuple[str, ...]) -> bool:
+    return any(path == one or path.startswith(one.rstrip("/") + "/") for one in stable)

@@ -1,0 +1,60 @@
+"""A fair share in SimPy's time: one live timer a resource.
+
+In: jobs. Out: `done(owner)` as each ends. The timer is armed again only when the next end moves earlier; one that fires too
+early arms itself again (simulators.md 1d): no interrupt, and never more than a stale event or two in SimPy's heap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+from simpy import Environment
+from simpy.events import Event, Timeout
+
+from sim.model.machine.fair_share import Job, Machine
+
+
+class Shared:
+    """A `Machine` in SimPy's time: `done(owner)` is called when a job ends; what it adds is settled once, together."""
+
+    __slots__ = ("_armed_s", "_done", "_env", "_firing", "machine")
+
+    def __init__(self, env: Environment, capacity: float, done: Callable[[object], None]) -> None:
+        self.machine = Machine(capacity)
+        self._env = env
+        self._done = done
+        self._armed_s = inf
+        self._firing = False
+
+    def add(self, work: float, cap: float, owner: object) -> Job:
+        """Start a job."""
+        job = self.machine.add(self._env._now, work, cap, owner)
+        if not self._firing:
+            self._arm()
+        return job
+
+    def remove(self, job: Job) -> float:
+        """Take a job out; returns the work left."""
+        left = self.machine.remove(self._env._now, job)
+        if not self._firing:
+            self._arm()
+        return left
+
+    def _arm(self) -> None:
+        end_s = self.machine.settle()
+        if end_s < self._armed_s:
+            self._armed_s = end_s
+            Timeout(self._env, end_s - self._env._now, end_s).callbacks.append(self._fire)
+
+    def _fire(self, event: Event) -> None:
+        armed_s = event._value
+        if armed_s != self._armed_s:
+            return  # armed anew, for an earlier time
+        self._armed_s = inf
+        machine = self.machine
+        if machine.next_end_s <= armed_s:
+            self._firing = True
+            self._done(machine.finish(armed_s))
+            self._firing = False
+        self._arm()

@@ -1,0 +1,107 @@
+"""Rows of the trace, collected while the model runs: plain tuples in the trace's column order (design section 5).
+
+In: solves, edges, leases, runners as they end. Out: `Recorder.trace(meta)`. With `steps` off only builds and runners are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sim.model.buildkit.compiled import KIND_NAMES
+from sim.trace import Meta, Table, Trace
+
+if TYPE_CHECKING:
+    from sim.model.buildkit.daemon import Edge
+    from sim.model.buildkit.solve import Solve
+
+Row = tuple[object, ...]
+
+
+class Recorder:
+    """What happened. `origin_s`: busy seconds by where the cost of the step came from (rule, prior, constant, profile)."""
+
+    def __init__(self, *, steps: bool = True) -> None:
+        self.keeps_steps = steps
+        self.builds: list[Row] = []
+        self.steps: list[Row] = []
+        self.runners: list[Row] = []
+        self.origin_s = {"rule": 0.0, "prior": 0.0, "constant": 0.0, "profile": 0.0}
+
+    def step(self, solve: Solve, index: int, edge: Edge, outcome: str, ready_s: float, pays: bool) -> None:
+        """A step that ran, was shared, failed or was cancelled."""
+        mine = edge.owner is solve
+        done = outcome != "cancelled"
+        completed_s = edge.completed_s if done else solve.daemon.engine.now
+        cost = edge.cost
+        if mine:
+            self.origin_s[cost.origin] += completed_s - edge.started_s
+        if not self.keeps_steps:
+            return
+        compiled = solve.compiled
+        self.steps.append(
+            (
+                solve.build,
+                solve.names[index],
+                edge.key,
+                solve.inputs[index],
+                KIND_NAMES[compiled.kinds[index]],
+                outcome,
+                "",
+                ready_s,
+                edge.started_s,
+                completed_s,
+                edge.lock_wait_s if mine else 0.0,
+                None if mine else edge.owner.build,
+                solve.daemon.runner,
+                edge.cpu_s if pays else 0.0,
+                cost.threads,
+                cost.read_bytes if mine else 0.0,
+                cost.write_bytes if mine else 0.0,
+                cost.download_bytes if mine else 0.0,
+                0.0,
+                None,
+                (edge.miss or None) if mine else None,
+            )
+        )
+
+    def cached(self, solve: Solve, index: int, key: int, now: float) -> None:
+        """A step that hit."""
+        if self.keeps_steps:
+            compiled = solve.compiled
+            self.steps.append(
+                (
+                    solve.build,
+                    solve.names[index],
+                    key,
+                    solve.inputs[index],
+                    KIND_NAMES[compiled.kinds[index]],
+                    "cached",
+                    "",
+                    now,
+                    None,
+                    None,
+                    0.0,
+                    None,
+                    solve.daemon.runner,
+                    0.0,
+                    0.0,
+                    0.0,
+                    0.0,
+                    0.0,
+                    0.0,
+                    None,
+                    None,
+                )
+            )
+
+    def trace(self, meta: Meta | None, seed: int) -> Trace:
+        """All rows as a trace; `meta` says what the caller knows of the run."""
+        meta = replace(meta or Meta(source="simulated"), seed=seed, origin_s=dict(self.origin_s))
+        return Trace(
+            builds=Table.from_rows("builds", self.builds),
+            steps=Table.from_rows("steps", self.steps),
+            runners=Table.from_rows("runners", self.runners),
+            samples=Table.from_rows("samples", []),
+            meta=meta,
+        )

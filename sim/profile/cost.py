@@ -1,0 +1,64 @@
+"""What a step costs: amounts of work, not seconds, so that contention is the model's business.
+
+In: a scenario's cost rules and the built-in priors. Out: one `Cost` a step, and draws as a function of (seed, key, attempt).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Origin = Literal["rule", "prior", "constant", "profile"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Work of one execution, phases in the order latency, download, read, cpu, write (design section 4).
+
+    `cpu_s` is core-seconds in all; `threads` caps the cores it can use (inf: all of the runner's); `serial` is the share
+    of `cpu_s` that runs on one core first (Amdahl). `warm` is the share of the cost left when its cache mount is filled.
+    `spread` is the sigma of a lognormal factor of median 1 on all amounts. `same_output` is True, a probability, or the
+    paths whose bytes survive changed inputs.
+    """
+
+    latency_s: float = 0.0
+    download_bytes: float = 0.0
+    read_bytes: float = 0.0
+    cpu_s: float = 0.0
+    threads: float = 1.0
+    serial: float = 0.0
+    write_bytes: float = 0.0
+    memory_bytes: float = 0.0
+    layer_bytes: float = 0.0
+    warm: float = 1.0
+    spread: float = 0.0
+    fails: float = 0.0
+    reproducible: bool = True
+    same_output: bool | float | tuple[str, ...] = False
+    overlap: bool = False
+    origin: Origin = "constant"
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A BuildKit daemon's own constants. Values, spreads and sources stand in `sim.profile.constants`."""
+
+    client_latency_s: float
+    definition_cpu_s: float
+    dockerignore_cpu_s: float
+    context_cpu_s: float
+    context_file_cpu_s: float
+    context_byte_cpu_s: float
+    metadata_latency_s: float
+    run_cpu_s: float
+    copy_cpu_s: float
+    copy_file_cpu_s: float
+    write_byte_cpu_s: float
+    merge_cpu_s: float
+    tail_cpu_s: float
+    bake_latency_s: float
+    bake_target_cpu_s: float
+    kill_latency_s: float
+    lock_poll_s: float
+    export_byte_cpu_s: float

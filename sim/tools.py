@@ -1,0 +1,162 @@
+"""The pinned Go tools: the offline graph helper and buildx, built once from one go.mod into the user's cache folder.
+
+In: the Go sources beside this file (`tools_go/`). Out: paths of executables, and what they answered. Nothing is built that
+is there already; a changed source is another cache entry. No daemon and no registry is asked by any of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from sim.errors import EnvironmentMissing, InputError
+
+Tool = Literal["graph", "buildx"]
+Say = Callable[[str], None]
+
+SOURCES = Path(__file__).parent / "tools_go"
+# What to build, which sources decide the result, and how long it took cold on two cores (libraries.md 1 and 2).
+_PACKAGES: Mapping[Tool, tuple[str, tuple[str, ...], str]] = {
+    "graph": (".", ("*.go", "go.mod", "go.sum"), "about a minute"),
+    "buildx": ("github.com/docker/buildx/cmd/buildx", ("go.mod", "go.sum"), "about two minutes"),
+}
+_VERSIONED = {"buildkit": "github.com/moby/buildkit", "buildx": "github.com/docker/buildx"}
+
+
+def versions() -> dict[str, str]:
+    """The pinned versions of BuildKit and buildx, read from go.mod."""
+    lines = [line.split() for line in (SOURCES / "go.mod").read_text(encoding="utf-8").splitlines()]
+    pinned = {words[0]: words[1] for words in lines if len(words) >= 2}
+    return {name: pinned[module] for name, module in _VERSIONED.items()}
+
+
+def cache_folder() -> Path:
+    """`$BUILDCAST_CACHE`, else `$XDG_CACHE_HOME/buildcast`, else `~/.cache/buildcast`."""
+    if chosen := os.environ.get("BUILDCAST_CACHE"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "buildcast"
+
+
+def ensure(tool: Tool, say: Say) -> Path:
+    """The executable, built on first use. Raises EnvironmentMissing without Go, or when the build fails."""
+    path = cache_folder() / "tools" / f"{tool}-{_fingerprint(tool)}"
+    if path.exists():
+        return path
+    if shutil.which("go") is None:
+        raise EnvironmentMissing(
+            f"Go is needed to build the tool '{tool}', and there is no 'go' on PATH",
+            hint="install Go 1.26 or later (https://go.dev/dl); a scenario with a fresh lock file needs no Go",
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _only_one(path.with_suffix(".lock"), say):
+            if not path.exists():
+                _build(tool, path, say)
+    except OSError as error:
+        raise EnvironmentMissing(
+            f"the cache folder cannot be written: {error.strerror or error}",
+            where=str(path.parent),
+            hint="set BUILDCAST_CACHE to a writable folder with 300 MB free",
+        ) from error
+    return path
+
+
+def run_graph(request: Mapping[str, object], say: Say = lambda _: None) -> dict[str, object]:
+    """Ask the graph helper (`tools_go/main.go` has the shape). A mistake in the user's files is an InputError with file:line."""
+    code, out, err = _run([str(ensure("graph", say))], stdin=json.dumps(request))
+    if code != 0:
+        raise EnvironmentMissing(f"the graph helper failed: {_last_line(err)}", hint="please report it with the Dockerfile")
+    answer: dict[str, object] = json.loads(out)
+    problem = answer.get("error")
+    if isinstance(problem, dict):
+        line = f":{problem['line']}" if problem.get("line") else ""
+        raise InputError(str(problem["message"]), where=f"{problem.get('file', '')}{line}")
+    return answer
+
+
+def run_buildx(args: Sequence[str], cwd: Path, *, stdin: str = "", say: Say = lambda _: None) -> str:
+    """Run buildx in `cwd` and return its stdout. Its own error becomes an InputError with buildx's words."""
+    code, out, err = _run([str(ensure("buildx", say)), *args], stdin=stdin, cwd=cwd)
+    if code != 0:
+        raise InputError(_last_line(err).removeprefix("ERROR: "))
+    return out
+
+
+def _fingerprint(tool: Tool) -> str:
+    found = hashlib.sha256()
+    for pattern in _PACKAGES[tool][1]:
+        for path in sorted(SOURCES.glob(pattern)):
+            found.update(path.name.encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _only_one(path: Path, say: Say) -> Iterator[None]:
+    """One build at a time: the second process waits and finds the result."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another buildcast that builds the same tool")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _build(tool: Tool, path: Path, say: Say) -> None:
+    package, _, duration = _PACKAGES[tool]
+    say(f"building the tool '{tool}' once into {path.parent} ({duration})")
+    handle, name = tempfile.mkstemp(prefix=f".{tool}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        # GOFLAGS and GOWORK of the user's own projects must not leak in.
+        settings = {"GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
+        code, _, err = _run(["go", "build", "-o", str(temporary), package], cwd=SOURCES, env=settings)
+        if code != 0:
+            raise EnvironmentMissing(
+                f"building the tool '{tool}' failed: {_last_line(err)}",
+                hint=f"to see all of it: cd {SOURCES} && go build -o /dev/null {package}",
+            )
+        temporary.chmod(0o755)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _run(
+    command: Sequence[str], *, stdin: str = "", cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> tuple[int, str, str]:
+    """Run in a process group of its own, which is ended whatever interrupts the wait: ^C leaves no compiler behind."""
+    child = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        out, err = child.communicate(stdin.encode())
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        raise
+    return child.returncode, out.decode(errors="replace"), err.decode(errors="replace")
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "no message"

@@ -1,0 +1,74 @@
+"""What the files hold at each commit: lines of commits, a trunk and branches, and edits laid over them.
+
+In: commits (which paths, on which branch) and the scenario's edits, in order of time. Out: a `Content` for any request.
+The law: branch 0 is the trunk, one for all entries, as one repository has one. Each entry has its own further branches: such a
+branch starts from the trunk as it is at the branch's first push, and then only its own commits build on it; nothing is merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from sim.scenario.fields.scenario import Edit
+from sim.workload.request import Content
+
+TRUNK = 0
+
+
+@dataclass(slots=True)
+class _Line:
+    """For each path that changed: when, and the version written then. `contents` keeps what was already put together."""
+
+    written: dict[str, tuple[float, int]] = field(default_factory=dict)
+    contents: dict[int, Content] = field(default_factory=dict)
+
+
+class History:
+    """The lines of all entries. Versions: a commit's own number for what it wrote, -1, -2, ... for the edits."""
+
+    def __init__(self, edits: Iterable[Edit]) -> None:
+        self._edits: Sequence[Edit] = sorted(edits, key=lambda edit: edit.at)
+        self._trunk = _Line()
+        self._branches: dict[tuple[int, int], _Line] = {}
+        self._seen_edits: dict[str, int] = {}
+
+    def commit(self, entry: int, branch: int, paths: Iterable[str], version: int, time_s: float) -> None:
+        """A commit writes `paths`; it is made at `time_s`, after all edits of that time."""
+        line = self._line(entry, branch)
+        changed = {path: (time_s, version) for path in paths}
+        if changed:
+            line.written.update(changed)
+            line.contents.clear()
+
+    def content(self, entry: int, branch: int, time_s: float) -> Content:
+        """The files of a branch, with the edits made until `time_s`; of an edit and a commit the later one holds."""
+        line = self._line(entry, branch)
+        edited = self._edits_until(time_s)
+        if edited not in line.contents:
+            written = dict(line.written)
+            for number, edit in enumerate(self._edits[:edited], start=1):
+                if edit.content == "new" and edit.at > written.get(edit.path, (float("-inf"), 0))[0]:
+                    written[edit.path] = (edit.at, -number)
+            line.contents[edited] = Content(tuple(sorted((path, version) for path, (_, version) in written.items())))
+        return line.contents[edited]
+
+    def edited_since_last(self, targets: Iterable[str], time_s: float) -> list[str]:
+        """The paths edited (`same` too) since one of these targets was last asked for; the next call starts from here."""
+        edited = self._edits_until(time_s)
+        first = edited
+        for target in targets:
+            first = min(first, self._seen_edits.get(target, 0))
+            self._seen_edits[target] = edited
+        return [edit.path for edit in self._edits[first:edited]]
+
+    def _edits_until(self, time_s: float) -> int:
+        return sum(1 for edit in self._edits if edit.at <= time_s)
+
+    def _line(self, entry: int, branch: int) -> _Line:
+        if branch == TRUNK:
+            return self._trunk
+        line = self._branches.get((entry, branch))
+        if line is None:
+            line = self._branches[entry, branch] = _Line(dict(self._trunk.written))
+        return line

@@ -1,0 +1,111 @@
+"""Which files of a context a COPY, an ADD or a bind mount selects, and whether a changed path falls among them.
+
+In: a context (folder and the files, or folders of files, that .dockerignore leaves), the selectors of an input, a path of the scenario's folder.
+Out: yes or no; or the number and the bytes of the files. Patterns are Go's `filepath.Match`, as BuildKit's selectors are.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from sim.graph.types import Context
+
+EVERYTHING = ("/",)
+
+
+def touches(context: Context, paths: tuple[str, ...], changed: str) -> bool:
+    """Does a change of `changed` (relative to the scenario's folder; a folder ends in `/`) reach the selected `paths`?
+
+    A file is matched by its name alone, so a file that the context does not list counts as a new one (a file that
+    .dockerignore hides cannot be told from it). A folder reaches what the context lists below it.
+    """
+    inside = _inside(context.folder, changed)
+    if inside is None:
+        return False
+    selectors = [_selector(written) for written in paths or EVERYTHING]
+    if inside and not changed.endswith("/"):
+        return any(selector.takes(inside) for selector in selectors)
+    below = f"{inside}/" if inside else ""
+    for name in context.files:
+        is_below = name.startswith(below)
+        if (is_below or (name.endswith("/") and below.startswith(name))) and any(
+            selector.may_take(name if is_below else below) for selector in selectors
+        ):
+            return True
+    return False
+
+
+def selected_files(context: Context, paths: tuple[str, ...]) -> Iterator[str]:
+    """The listed files that the selectors take (no selector: all), each once, in the context's order."""
+    selectors = [_selector(written) for written in paths or EVERYTHING]
+    return (name for name in context.files if any(selector.takes(name) for selector in selectors))
+
+
+def selected(context: Context, paths: tuple[str, ...]) -> tuple[int, int]:
+    """How many listed files the selectors take, and their bytes."""
+    names = list(selected_files(context, paths))
+    return len(names), sum(context.files[name] for name in names)
+
+
+def _inside(folder: str, changed: str) -> str | None:
+    """`changed` seen from the context's folder: "" for all of it, None when it lies elsewhere."""
+    root, path = _normal(folder), _normal(changed)
+    if not root:
+        return path
+    if path.startswith(f"{root}/"):
+        return path[len(root) + 1 :]
+    holds_the_context = changed.endswith("/") and (not path or root.startswith(f"{path}/"))
+    return "" if path == root or holds_the_context else None
+
+
+def _normal(path: str) -> str:
+    clean = posixpath.normpath(path.strip("/") or ".")
+    return "" if clean == "." else clean
+
+
+class _Selector:
+    """Takes a file when its parts match the file's first parts: a selected folder takes all below it."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, written: str) -> None:
+        self._parts = [re.compile(_component(part), re.DOTALL) for part in _normal(written).split("/") if part]
+
+    def takes(self, name: str) -> bool:
+        """The file, or all of the folder."""
+        parts = _normal(name).split("/")
+        return len(self._parts) <= len(parts) and self._agrees(parts)
+
+    def may_take(self, name: str) -> bool:
+        """The file, or for a folder (a large context is listed by folders) at least a part of it."""
+        return self._agrees([part for part in _normal(name).split("/") if part]) if name.endswith("/") else self.takes(name)
+
+    def _agrees(self, parts: list[str]) -> bool:
+        return all(mine.fullmatch(part) is not None for mine, part in zip(self._parts, parts, strict=False))
+
+
+@lru_cache(maxsize=4096)
+def _selector(written: str) -> _Selector:
+    return _Selector(written)
+
+
+_TOKEN = re.compile(r"\\(?P<escaped>.)|\[(?P<negated>\^?)(?P<set>(?:\\.|[^\]\\])+)\]|(?P<star>\*+)|(?P<one>\?)|(?P<plain>.)", re.DOTALL)
+
+
+def _component(pattern: str) -> str:
+    """Go's `filepath.Match` of one path component as a regular expression: parts are matched one by one, so `*` never crosses a `/`."""
+    found = []
+    for token in _TOKEN.finditer(pattern):
+        if token["star"]:
+            found.append(".*")
+        elif token["one"]:
+            found.append(".")
+        elif token["set"]:
+            members = re.sub(r"([\[&~|^])", r"\\\1", token["set"])
+            found.append(f"[{token['negated']}{members}]")
+        else:
+            found.append(re.escape(token["escaped"] or token["plain"]))
+    return "".join(found)
