@@ -76,7 +76,9 @@ def run_graph(request: Mapping[str, object], say: Say = lambda _: None) -> dict[
     """Ask the graph helper (`tools_go/main.go` has the shape). A mistake in the user's files is an InputError with file:line."""
     code, out, err = _run([str(ensure("graph", say))], stdin=json.dumps(request))
     if code != 0:
-        raise EnvironmentMissing(f"the graph helper failed: {_last_line(err)}", hint="please report it with the Dockerfile")
+        raise EnvironmentMissing(
+            f"the graph helper failed: {_last_line(err)}", hint="please report it with the Dockerfile"
+        )
     answer: dict[str, object] = json.loads(out)
     problem = answer.get("error")
     if isinstance(problem, dict):

@@ -82,9 +82,7 @@ class _Buildx:
     def __call__(self, args: Sequence[str], text: str | None = None) -> str:
         source = self.path.name if text is None else "-"
         try:
-            return tools.run_buildx(
-                ["bake", "-f", source, *args], self.path.parent, stdin=text or "", say=self.say
-            )
+            return tools.run_buildx(["bake", "-f", source, *args], self.path.parent, stdin=text or "", say=self.say)
         except InputError as error:
             what = _ATTRIBUTE_MORE.sub("", error.what)
             found = _PLACE.match(what)

@@ -55,6 +55,7 @@ class Frozen:
     files: Mapping[str, str]
     variants: tuple[Args, ...]
     platforms: tuple[str, ...]
+    bake: str = ""
 
 
 def freeze(spec: GraphSpec, variants: Sequence[Args], say: Say) -> Frozen:
@@ -76,20 +77,22 @@ def freeze(spec: GraphSpec, variants: Sequence[Args], say: Say) -> Frozen:
         files.add(posixpath.normpath(spec.bake))
     kept = {name: targets[name] for name in names}
     groups = {name: members for name, members in groups.items() if all(one in kept or one in groups for one in members)}
-    return Frozen(kept, groups, graphs, hashes(spec.folder, files), tuple(variants), spec.platforms)
+    return Frozen(kept, groups, graphs, hashes(spec.folder, files), tuple(variants), spec.platforms, spec.bake or "")
 
 
 def resolve(spec: GraphSpec, say: Say) -> tuple[dict[str, Target], dict[str, tuple[str, ...]]]:
     """All targets and groups of a scenario, with paths relative to it and platforms filled in."""
     if spec.bake is None:
-        return {name: _own(target, spec.platforms) for name, target in sorted(spec.targets.items())}, {}
+        return {name: own(target, spec.platforms) for name, target in sorted(spec.targets.items())}, {}
     path = spec.folder / spec.bake
     found = bake.evaluate(path, str(path), say)
     folder = posixpath.dirname(spec.bake)
     return {name: _baked(one, folder, spec.platforms) for name, one in found.targets.items()}, dict(found.groups)
 
 
-def closure(targets: Mapping[str, Target], groups: Mapping[str, tuple[str, ...]], names: Sequence[str]) -> tuple[str, ...]:
+def closure(
+    targets: Mapping[str, Target], groups: Mapping[str, tuple[str, ...]], names: Sequence[str]
+) -> tuple[str, ...]:
     """Groups expanded, linked targets added, sorted by name: the targets that buildx would solve."""
     seen: set[str] = set()
     found: set[str] = set()
@@ -114,7 +117,7 @@ def check_cycles(targets: Mapping[str, Target], names: set[str]) -> None:
 
     def visit(name: str, path: tuple[str, ...]) -> None:
         if name in path:
-            raise InputError(f"the links of targets run in a circle: {' -> '.join([*path[path.index(name):], name])}")
+            raise InputError(f"the links of targets run in a circle: {' -> '.join([*path[path.index(name) :], name])}")
         if name not in done:
             for link in targets[name].links:
                 if link not in targets:
@@ -137,7 +140,8 @@ def hashes(folder: Path, files: set[str]) -> dict[str, str]:
     return found
 
 
-def _own(target: TargetSpec, platforms: tuple[str, ...]) -> Target:
+def own(target: TargetSpec, platforms: tuple[str, ...]) -> Target:
+    """A scenario's own target with its defaults."""
     context = posixpath.normpath(target.context or ".")
     return Target(
         dockerfile=posixpath.normpath(target.dockerfile or posixpath.join(context, "Dockerfile")),

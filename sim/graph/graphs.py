@@ -8,10 +8,11 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from sim.errors import InputError
 from sim.graph import lock
-from sim.graph.freeze import Frozen, closure, freeze
+from sim.graph.freeze import Frozen, closure, freeze, own
 from sim.graph.read import select
 from sim.graph.spec import Args, GraphSpec
 from sim.graph.types import Graph
@@ -73,7 +74,12 @@ class Graphs:
         if found := self._frozen.graphs.get(key) or self._selected.get(key):
             return found
         whole = self._frozen.graphs.get((target, args, self.platforms(target)))
-        if whole is None or len(platforms) < 2 or platforms[0] != whole.platforms[0] or not set(platforms) <= set(whole.platforms):
+        if (
+            whole is None
+            or len(platforms) < 2
+            or platforms[0] != whole.platforms[0]
+            or not set(platforms) <= set(whole.platforms)
+        ):
             shown = " ".join(f"{name}={value}" for name, value in args)
             raise InputError(
                 f"the lock file has no graph of '{target}' for {', '.join(platforms)}{f' with {shown}' if shown else ''}",
@@ -81,7 +87,9 @@ class Graphs:
                 hint=f"make it anew: {self._spec.lock_command}",
             )
         some = [whole.results[whole.platforms.index(platform)] for platform in platforms]
-        graph = select(Graph(target, platforms, whole.steps, whole.results, whole.dockerfile, whole.contexts, whole.links), some)
+        graph = select(
+            Graph(target, platforms, whole.steps, whole.results, whole.dockerfile, whole.contexts, whole.links), some
+        )
         return self._selected.setdefault(key, graph)
 
     def _target(self, name: str) -> str:
@@ -103,13 +111,9 @@ def load_graphs(spec: GraphSpec, *, refresh: bool = False, say: Say = _to_stderr
             say(f"{path} is missing: making it")
         return _made(spec, spec.variants(), say)
     frozen = lock.load(spec)
-    if stale := lock.changed(spec, frozen):
-        verb = "has" if len(stale) == 1 else "have"
-        raise InputError(
-            f"the lock file is stale: {', '.join(stale)} {verb} changed since", where=str(path), hint=f"run: {spec.lock_command}"
-        )
-    lacking = _lacking(spec, frozen)
-    if lacking:
+    if stale := _stale(spec, frozen):
+        raise InputError(f"the lock file is stale: {stale}", where=str(path), hint=f"run: {spec.lock_command}")
+    if lacking := _lacking(spec, frozen):
         say(f"{path} lacks {lacking}: adding it")
         return _made(spec, tuple(dict.fromkeys([*spec.variants(), *frozen.variants])), say)
     return Graphs(spec, frozen)
@@ -122,6 +126,32 @@ def _made(spec: GraphSpec, variants: tuple[Args, ...], say: Say) -> Graphs:
     return Graphs(spec, lock.load(spec))
 
 
+def _stale(spec: GraphSpec, frozen: Frozen) -> str:
+    """What changed since the lock file was made, in words."""
+    if changed := lock.changed(spec, frozen):
+        return f"{', '.join(changed)} {'has' if len(changed) == 1 else 'have'} changed since"
+    if (spec.bake or "") != frozen.bake:
+        return f"{spec.file} names {spec.bake or 'no bake file'}, it was made of {frozen.bake or 'targets in the scenario'}"
+    for name, target in spec.targets.items():
+        before = frozen.targets.get(name)
+        if spec.bake is None and before is not None:
+            if replace(own(target, ()), platforms=()) != replace(before, platforms=()):
+                return f"target '{name}' in {spec.file} has changed since"
+            if target.platforms and target.platforms != before.platforms:
+                return f"the platforms of target '{name}' in {spec.file} have changed since"
+    return ""
+
+
 def _lacking(spec: GraphSpec, frozen: Frozen) -> str:
-    """What the scenario wants and the lock file does not hold, in words; files are unchanged."""
+    """What the scenario wants and the lock file does not hold, in words; no file has changed."""
+    for args in spec.variants():
+        if args not in frozen.variants:
+            return "the arguments " + " ".join(f"{name}={value}" for name, value in args)
+    known = {*frozen.targets, *frozen.groups}
+    for name in spec.asked or spec.targets:
+        if name not in known:
+            return f"'{name}'"
+    by_default = any(target.platforms == frozen.platforms for target in frozen.targets.values())
+    if by_default and spec.platforms != frozen.platforms:
+        return "the platforms " + ", ".join(spec.platforms)
     return ""

@@ -30,6 +30,7 @@ def write(path: Path, frozen: Frozen) -> None:
     head: dict[str, object] = {
         "schema": SCHEMA,
         "tools": tools.versions(),
+        "bake": frozen.bake,
         "platforms": list(frozen.platforms),
         "variants": [dict(args) for args in frozen.variants],
         "groups": {name: list(members) for name, members in frozen.groups.items()},
@@ -198,6 +199,7 @@ def _frozen(content: Mapping[str, Any]) -> Frozen:
         files=dict(content["files"]),
         variants=tuple(tuple(sorted(args.items())) for args in content["variants"]),
         platforms=tuple(content["platforms"]),
+        bake=str(content["bake"]),
     )
 
 

@@ -88,7 +88,9 @@ def unite(graphs: Sequence[Graph]) -> Graph:
         results.extend(index[graph.steps[result].digest] for result in graph.results)
         links.update((Link(link.target, index[graph.steps[link.step].digest]), None) for link in graph.links)
     platforms = tuple(platform for graph in graphs for platform in graph.platforms)
-    return Graph(graphs[0].target, platforms, tuple(steps), tuple(results), graphs[0].dockerfile, contexts, tuple(links))
+    return Graph(
+        graphs[0].target, platforms, tuple(steps), tuple(results), graphs[0].dockerfile, contexts, tuple(links)
+    )
 
 
 def cut(graph: Graph, link: Link | str, name: str = "base") -> Graph:
@@ -120,9 +122,8 @@ def select(graph: Graph, results: Sequence[int]) -> Graph:
             stack.extend(given.step for given in graph.steps[at].inputs)
     index = {old: new for new, old in enumerate(sorted(needed))}
     steps = tuple(
-        replace(step, inputs=tuple(replace(given, step=index[given.step]) for given in step.inputs))
-        for old, step in enumerate(graph.steps)
-        if old in index
+        replace(graph.steps[old], inputs=tuple(replace(one, step=index[one.step]) for one in graph.steps[old].inputs))
+        for old in index
     )
     used = {step.source for step in steps if step.kind == "context"}
     return replace(
@@ -159,7 +160,9 @@ def _type(op: Json) -> str:
     return next((name for name in _KINDS if name in op), "")
 
 
-def _step(op: Json, steps: Sequence[Step], index: Mapping[str, int], local: LocalSource | None, target_platform: str) -> Step:
+def _step(
+    op: Json, steps: Sequence[Step], index: Mapping[str, int], local: LocalSource | None, target_platform: str
+) -> Step:
     given = [(index[one["digest"]], int(one.get("index", 0))) for one in op.get("inputs") or []]
     kind, source = _KINDS.get(_type(op), "merge"), ""
     identity: dict[str, Any] = {key: value for key, value in op.items() if key not in ("inputs", "constraints")}
@@ -207,7 +210,11 @@ def _exec_key(op: Json) -> dict[str, Any]:
         mounts.append(kept)
     if len(mounts) == 1 and mounts[0].keys() <= {"dest", "input"} and mounts[0]["dest"] == "/":
         mounts = []  # a lone root mount is left out of the key
-    return {**{key: value for key, value in op.items() if key not in ("meta", "mounts")}, "meta": meta, "mounts": mounts}
+    return {
+        **{key: value for key, value in op.items() if key not in ("meta", "mounts")},
+        "meta": meta,
+        "mounts": mounts,
+    }
 
 
 def _is_default_cache(mount: Json) -> bool:

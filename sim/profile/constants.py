@@ -23,7 +23,9 @@ class Constant:
 
 CONSTANTS: Mapping[str, Constant] = {
     "client_latency_s": Constant(
-        0.008, 0.3, "semantics 11: 14 ms from the client's start to the first source; recorded cases: a cached build is 30-40 ms in all"
+        0.008,
+        0.3,
+        "semantics 11: 14 ms from the client's start to the first source; recorded cases: a cached build is 30-40 ms in all",
     ),
     "definition_cpu_s": Constant(0.005, 0.3, "semantics 11: 7 ms; recorded cases as above"),
     "dockerignore_cpu_s": Constant(0.003, 0.3, "semantics 11: 5 ms; recorded cases as above"),
@@ -32,26 +34,40 @@ CONSTANTS: Mapping[str, Constant] = {
     "context_byte_cpu_s": Constant(
         1 / 150e6, 0.4, "semantics 13.2: 55 MB + 3000 files in 0.19-0.45 s; 11: 50 MB in 0.48-0.55 s"
     ),
-    "metadata_latency_s": Constant(0.003, 0.5, "semantics 13.7: one manifest HEAD (3 ms, registry on loopback) a tag and build"),
-    "run_cpu_s": Constant(
-        0.056, 0.3, "semantics 13.4: 0.055 core-s (one thread); recorded: sleeping RUNs +56 ms (n=99), lone RUNs of the mixed cases +59 ms"
+    "metadata_latency_s": Constant(
+        0.003, 0.5, "semantics 13.7: one manifest HEAD (3 ms, registry on loopback) a tag and build"
     ),
-    "copy_cpu_s": Constant(0.009, 0.4, "semantics 11: 12 ms; recorded: 5 ms (n=48) and 9 ms (n=100), to 10 ms, on about 1.5 cores"),
-    "copy_file_cpu_s": Constant(100e-6, 0.3, "semantics 13.6: 65 us a file on about 1.5 cores: 0.1 core-s per 1000 files"),
+    "run_cpu_s": Constant(
+        0.056,
+        0.3,
+        "semantics 13.4: 0.055 core-s (one thread); recorded: sleeping RUNs +56 ms (n=99), lone RUNs of the mixed cases +59 ms",
+    ),
+    "copy_cpu_s": Constant(
+        0.009, 0.4, "semantics 11: 12 ms; recorded: 5 ms (n=48) and 9 ms (n=100), to 10 ms, on about 1.5 cores"
+    ),
+    "copy_file_cpu_s": Constant(
+        100e-6, 0.3, "semantics 13.6: 65 us a file on about 1.5 cores: 0.1 core-s per 1000 files"
+    ),
     "write_byte_cpu_s": Constant(
         1.2e-9,
         0.5,
         "recorded mixed cases: RUNs of 20-100 MB 0.9-1.0 core-s/GB (n=39), COPYs 0.9 to 50 MB, 4 at 100 MB (n=40); "
         "semantics 13.6: 2.5 core-s/GB at 400-500 MB",
     ),
-    "merge_cpu_s": Constant(0.005, 0.5, "recorded case copy-link: the LINK vertex takes 0-10 ms (n=6); semantics 13.11: 7 ms"),
+    "merge_cpu_s": Constant(
+        0.005, 0.5, "recorded case copy-link: the LINK vertex takes 0-10 ms (n=6); semantics 13.11: 7 ms"
+    ),
     "tail_cpu_s": Constant(
-        0.025, 0.4, "recorded cases: 30 ms from the last step to the client's end (median of 282); semantics 11: 63 ms, 35 of them provenance"
+        0.025,
+        0.4,
+        "recorded cases: 30 ms from the last step to the client's end (median of 282); semantics 11: 63 ms, 35 of them provenance",
     ),
     "bake_latency_s": Constant(0.05, 0.2, "semantics 13.1: 50 ms + 13 ms a target, fully cached"),
     "bake_target_cpu_s": Constant(0.013, 0.3, "semantics 13.1: 50 ms + 13 ms a target, fully cached"),
     "kill_latency_s": Constant(0.03, 0.3, "semantics 13.10: all RUNs gone 30-40 ms after the signal"),
-    "lock_poll_s": Constant(0.1005, 0.0, "semantics 4: a locked mount polls every 100 ms, and a poll takes a little itself"),
+    "lock_poll_s": Constant(
+        0.1005, 0.0, "semantics 4: a locked mount polls every 100 ms, and a poll takes a little itself"
+    ),
     "export_byte_cpu_s": Constant(1 / 55e6, 0.15, "semantics 11: gzip 55 MB/s on one core, half-random data"),
 }
 

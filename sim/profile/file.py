@@ -40,7 +40,10 @@ class ProfileFile(BaseModel):
         for name, value in written.items():
             if name not in CONSTANT_NAMES:
                 near = get_close_matches(name, CONSTANT_NAMES, n=1)
-                raise ValueError(f"unknown constant '{name}'; " + (f"did you mean '{near[0]}'?" if near else f"one of {', '.join(CONSTANT_NAMES)}"))
+                raise ValueError(
+                    f"unknown constant '{name}'; "
+                    + (f"did you mean '{near[0]}'?" if near else f"one of {', '.join(CONSTANT_NAMES)}")
+                )
             if not isfinite(value) or value < 0:
                 raise ValueError(f"{name} must be 0 or more, not {value:g}")
         return written
@@ -57,7 +60,9 @@ def read_profile(path: Path) -> ProfileFile:
             raise InputError("the profile is larger than 5 MB", where=str(path), hint="is this a profile?")
         written = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except OSError as error:
-        raise InputError(f"cannot read the profile: {error.strerror}", where=str(path), hint="check `profile:`") from error
+        raise InputError(
+            f"cannot read the profile: {error.strerror}", where=str(path), hint="check `profile:`"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"not YAML: {' '.join(str(error).split())}", where=str(path)) from error
     if not isinstance(written, dict):

@@ -91,7 +91,9 @@ _PREFIX = re.compile(r"\s*(?:\[[^\]]*\]\s*)?(?:RUN\s+)?(?:--[\w-]+(?:=\S+)?\s+)*
 _SEPARATOR = re.compile(r"&&|\|\||[;|\n]|\$\(|`")
 _SHELL = re.compile(r"(?<!\S)(?:\S*/)?(?:ba|da|z|a)?sh\s+-\w*c\s+[\"']?")
 _WRAPPERS = r"then|do|else|elif|if|while|until|sudo|time|exec|nice|env|xvfb-run|gosu\s+\S+|(?:uv|poetry|pipenv|pdm|hatch)\s+run|bundle\s+exec"
-_LEAD = re.compile(rf"""(?:[\s({{!\\]+|<<-?["']?\w+["']?\s|(?:{_WRAPPERS})\s|\w+=(?:"[^"]*"|'[^']*'|[^\s"'])*(?:\s|$))+""")
+_LEAD = re.compile(
+    rf"""(?:[\s({{!\\]+|<<-?["']?\w+["']?\s|(?:{_WRAPPERS})\s|\w+=(?:"[^"]*"|'[^']*'|[^\s"'])*(?:\s|$))+"""
+)
 _OPTIONS = r"(-\S+ ([^-\s]\S* )??)*"
 
 

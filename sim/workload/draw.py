@@ -1,74 +1,69 @@
 """The draw: from a scenario's workload and a seed to the list of requests that every candidate faces.
 
-In: scenario, graphs, seed. Out: `Request`s in the order of their earliest arrival. A request that waits for others (`needs`, `after`)
-stands behind them, where it would stand if they took no time. What is drawn for one entry depends on that entry and the
-seed alone (`sim.workload.streams`); only the trunk's content is common to all entries.
+In: scenario, graphs, seed. Out: `Request`s in the order of their earliest arrival: one that waits for others (`needs`, `after`) stands
+behind them, where it would stand if they took no time. What is drawn for an entry is a function of that entry and the
+seed alone (`sim.workload.streams`); only the trunk's content is common to all entries, as a repository's is.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import inf
-from typing import Protocol
 
-from sim.graph.types import Graph
+from sim.graph import Graphs
 from sim.scenario.fields.scenario import Scenario
-from sim.scenario.fields.workload import Entry, Job
+from sim.scenario.fields.workload import Job
 from sim.workload.failures import TargetGraphs, failing_step
 from sim.workload.history import History
 from sim.workload.pushes import Push, pushes
-from sim.workload.request import Content, Request
+from sim.workload.request import Request
 
-MAX_REQUESTS = 1_000_000  # about 1 GB of requests: beyond, the horizon or the rate is a typing error
+MAX_REQUESTS = 1_000_000  # about 1 GB of requests: beyond it the horizon or the rate is a typing error
 COMMITS_PER_ENTRY = 10_000_000  # commit 20000003 is the third of entry 2: a number that no other entry can shift
 
+Args = tuple[tuple[str, str], ...]
 
-class Graphs(Protocol):
-    """What is built: `sim.graph`'s graphs, by target, arguments and platforms."""
 
-    def closure(self, names: Sequence[str], /) -> Sequence[str]: ...
-    def platforms(self, target: str, /) -> Sequence[str]: ...
-    def graph(self, target: str, args: tuple[tuple[str, str], ...], platforms: tuple[str, ...], /) -> Graph: ...
+def draw(scenario: Scenario, graphs: Graphs, seed: int) -> list[Request]:
+    """All requests of a run, `index` being the place in the list. `InputError` for a workload that cannot be drawn.
+
+    A push that comes before the horizon brings all its jobs; a closed client's push or a re-run is left out only when it
+    cannot come before the horizon, so the caller drops those that in the run come too late.
+    """
+    for index, entry in enumerate(scenario.workload):
+        if entry.changes.git is not None:
+            place = ("workload", index, "changes", "git")
+            raise scenario.problem(place, "a git history is not read here", "list rows of paths and share")
+    drafts = _in_order(_Drawing(scenario, graphs, seed), scenario.requests or MAX_REQUESTS + 1)
+    if len(drafts) > MAX_REQUESTS:
+        hint = "shorten the horizon, lower the rate, give clients a think time, or set requests"
+        raise scenario.problem(("workload",), f"more than {MAX_REQUESTS:,} requests", hint)
+    if not drafts and all(entry.arrivals.times or entry.arrivals.csv for entry in scenario.workload):
+        raise scenario.problem(("workload",), "no request arrives before the horizon", "raise horizon")
+    return _finished(scenario, drafts)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedJob:
+    """A job of an entry: its number, its targets, and the numbers of the earlier jobs that it needs."""
+
+    number: int
+    job: Job
+    targets: tuple[str, ...]
+    needs: tuple[int, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
 class _Draft:
-    """A request whose place is not fixed yet: what it waits for are drafts too."""
+    """A request whose index is not known yet, nor those of the drafts that it waits for."""
 
     request: Request
     earliest_s: float
-    needs: list[_Draft] = field(default_factory=list)
+    needs: tuple[_Draft, ...] = ()
     after: _Draft | None = None
     index: int = -1
-
-
-def draw(scenario: Scenario, graphs: Graphs, seed: int) -> list[Request]:
-    """All requests of a run, `index` being the place in the list. `InputError` for a workload that cannot be drawn."""
-    _check_ends(scenario)
-    limit = scenario.requests or MAX_REQUESTS + 1
-    drafts = _in_order(_Drawing(scenario, graphs, seed), limit)
-    if len(drafts) > MAX_REQUESTS:
-        raise scenario.problem(
-            ("workload",), f"more than {MAX_REQUESTS} requests", hint="shorten the horizon, lower the rate, or set requests"
-        )
-    if not drafts and all(entry.arrivals.times or entry.arrivals.csv for entry in scenario.workload):
-        raise scenario.problem(("workload",), "no request arrives before the horizon", hint="raise horizon")
-    return _finished(scenario, drafts)
-
-
-def _check_ends(scenario: Scenario) -> None:
-    for index, entry in enumerate(scenario.workload):
-        endless = entry.arrivals.rate is not None or entry.arrivals.clients is not None
-        if endless and scenario.horizon is None and scenario.requests is None:
-            raise scenario.problem(
-                ("workload", index, "arrivals"), "these arrivals never end", hint="set horizon or requests"
-            )
-        if entry.changes.git is not None:
-            raise scenario.problem(
-                ("workload", index, "changes", "git"), "a git history must be turned into rows first", hint="list rows of paths and share"
-            )
 
 
 def _in_order(drawing: _Drawing, limit: int) -> list[_Draft]:
@@ -85,13 +80,38 @@ def _in_order(drawing: _Drawing, limit: int) -> list[_Draft]:
 
     for push in drawing.pushes():
         release(push.earliest_s)
-        if len(ready) >= limit:
+        if len(ready) >= limit or count > 2 * MAX_REQUESTS:
             break
         for draft in drawing.requests(push):
             heapq.heappush(waiting, (draft.earliest_s, count, draft))
             count += 1
     release(inf)
     return ready
+
+
+def _finished(scenario: Scenario, drafts: Sequence[_Draft]) -> list[Request]:
+    """Drafts to requests: indices instead of drafts, and who supersedes whom (entry, job and branch being equal)."""
+    newer: dict[tuple[int, int, int], tuple[int, int]] = {}
+    requests: list[Request] = []
+    for draft in reversed(drafts):
+        drawn = draft.request
+        superseded_by = None
+        if scenario.workload[drawn.entry].cancel_superseded:
+            line = (drawn.entry, drawn.job, drawn.branch)
+            next_index, next_commit = newer.get(line, (-1, -1))
+            superseded_by = next_index if next_index >= 0 and next_commit != drawn.commit else None
+            if drawn.attempt == 0:
+                newer[line] = (draft.index, drawn.commit)
+        requests.append(
+            replace(
+                drawn,
+                index=draft.index,
+                superseded_by=superseded_by,
+                needs=tuple(sorted(need.index for need in draft.needs)),
+                after=None if draft.after is None else draft.after.index,
+            )
+        )
+    return requests[::-1]
 
 
 class _Drawing:
@@ -103,7 +123,7 @@ class _Drawing:
         self._history = History(scenario.edits)
         self._last_of_client: dict[tuple[int, int], _Draft] = {}
         self._planned = [planned_jobs(scenario, index, graphs) for index in range(len(scenario.workload))]
-        self._found_graphs: dict[tuple[str, Args], TargetGraphs] = {}
+        self._known: dict[tuple[tuple[str, ...], Args], tuple[TargetGraphs, ...]] = {}
 
     def pushes(self) -> Iterator[Push]:
         """All entries' pushes before the horizon, merged by time; of one time, in the order of the entries."""
@@ -125,14 +145,91 @@ class _Drawing:
         planned = self._planned[push.entry]
         if push.build is not None:  # a row of a csv file names its own targets: one job, with the first one's settings
             job = planned[0].job.model_copy(update={"build": push.build, "needs": ()})
-            planned = (PlannedJob(0, job, tuple(self._graphs.closure(push.build)), ()),)
-        failing = self._failing(push, planned) if push.is_failing else frozenset[str]()
-        found: list[_Draft] = []
-        for attempt in range(push.reruns + 1):
-            drafts = self._attempt(push, planned, replace_commit(push, commit, attempt, failing), found)
-            if attempt and min(draft.earliest_s for draft in drafts) >= self._horizon_s:
+            planned = (PlannedJob(0, job, tuple(self._graphs.closure(push.build))),)
+        failing = self._failing(push, planned)
+        waits_for = self._last_of_client.get((push.entry, push.client))
+        drafts = self._attempt(push, planned, commit, failing, 0, waits_for)
+        found = list(drafts)
+        for attempt in range(1, push.reruns + 1):
+            drafts = self._attempt(push, planned, commit, failing, attempt, max(drafts, key=lambda one: one.earliest_s))
+            if drafts[0].earliest_s >= self._horizon_s:
                 break
             found.extend(drafts)
         if push.think_s is not None:
             self._last_of_client[push.entry, push.client] = found[-1]
         return found
+
+    def _attempt(
+        self,
+        push: Push,
+        planned: Sequence[PlannedJob],
+        commit: int,
+        failing: Sequence[frozenset[str]],
+        attempt: int,
+        waits_for: _Draft | None,
+    ) -> list[_Draft]:
+        """All jobs of a push, once. The first ones wait for `waits_for` (a client's last request, the former attempt)."""
+        entry = self._scenario.workload[push.entry]
+        pause_s = (push.think_s or 0.0) if attempt == 0 else entry.reruns.after if entry.reruns is not None else 0.0
+        start_s = push.earliest_s if attempt == 0 or waits_for is None else waits_for.earliest_s + pause_s
+        by_number: dict[int, _Draft] = {}
+        for plan, failing_digests in zip(planned, failing, strict=True):
+            job = plan.job
+            needs = tuple(by_number[number] for number in plan.needs)
+            earliest_s = (max(need.earliest_s for need in needs) if needs else start_s) + job.after
+            after = None if needs else waits_for
+            edited = self._history.edited_since_last(plan.targets, earliest_s) if attempt == 0 else []
+            request = Request(
+                index=-1,
+                arrived_s=0.0 if needs or after is not None else earliest_s,
+                asked=" ".join(job.build),
+                targets=plan.targets,
+                args=tuple(sorted(job.args.items())),
+                content=self._history.content(push.entry, push.branch, earliest_s),
+                commit=commit,
+                branch=push.branch,
+                entry=push.entry,
+                job=plan.number,
+                attempt=attempt,
+                no_cache=job.no_cache,
+                cancel_after_s=job.cancel_after,
+                after_s=job.after if needs else 0.0,
+                think_s=pause_s + job.after if after is not None else 0.0,
+                failing=failing_digests,
+                touched=tuple(dict.fromkeys([*push.paths, *edited])),
+                fresh_checkout=entry.checkout == "fresh",
+            )
+            by_number[plan.number] = _Draft(request, earliest_s, needs, after)
+        return list(by_number.values())
+
+    def _failing(self, push: Push, planned: Sequence[PlannedJob]) -> list[frozenset[str]]:
+        """For each job, the digests of the push's failing step that its own graphs hold; all empty for a push that passes."""
+        if not push.is_failing:
+            return [frozenset()] * len(planned)
+        graphs = [self._graphs_of(plan) for plan in planned]
+        step = failing_step([target for found in graphs for target in found], push.paths, push.failing_pick)
+        return [step & frozenset().union(*(target.digests for target in found)) for found in graphs]
+
+    def _graphs_of(self, plan: PlannedJob) -> tuple[TargetGraphs, ...]:
+        args = tuple(sorted(plan.job.args.items()))
+        key = (plan.targets, args)
+        if key not in self._known:
+            self._known[key] = tuple(
+                TargetGraphs(tuple(self._graphs.graph(name, args, (one,)) for one in self._graphs.platforms(name)))
+                for name in plan.targets
+            )
+        return self._known[key]
+
+
+def planned_jobs(scenario: Scenario, index: int, graphs: Graphs) -> tuple[PlannedJob, ...]:
+    """The jobs of an entry in their order; `needs` looks back, to all earlier jobs that are told to build that name."""
+    planned: list[PlannedJob] = []
+    for number, job in enumerate(scenario.workload[index].jobs):
+        needs: set[int] = set()
+        for name in job.needs:
+            found = [earlier.number for earlier in planned if name in earlier.job.build]
+            if not found:
+                raise scenario.problem(("workload", index, "jobs", number, "needs"), f"no earlier job builds '{name}'")
+            needs.update(found)
+        planned.append(PlannedJob(number, job, tuple(graphs.closure(job.build)), tuple(sorted(needs))))
+    return tuple(planned)

@@ -6,9 +6,8 @@ digests of the step that fails. Source of the memory: farm-facts D1 (12.3 % in a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -50,10 +49,11 @@ class TargetGraphs:
     """One target of a job: its graph on each of its platforms."""
 
     graphs: tuple[Graph, ...]
+    digests: frozenset[str] = field(init=False)
 
-    def digests(self) -> frozenset[str]:
-        """All steps, on all platforms."""
-        return frozenset(step.digest for graph in self.graphs for step in graph.steps)
+    def __post_init__(self) -> None:
+        every = frozenset(step.digest for graph in self.graphs for step in graph.steps)
+        object.__setattr__(self, "digests", every)
 
     def exec_steps(self) -> list[tuple[int, frozenset[str]]]:
         """RUNs in the first platform's order: the step's place there, and its digest on every platform (same ordinal)."""
@@ -73,7 +73,8 @@ def failing_step(targets: Sequence[TargetGraphs], changed: tuple[str, ...], pick
 
     `pick` is uniform in [0, 1). When they reach no RUN, it is the last RUN; empty when there is none at all.
     """
-    reached, last = [], frozenset[str]()
+    reached: list[frozenset[str]] = []
+    last: frozenset[str] = frozenset()
     for target in targets:
         downstream = reached_steps(target.graphs[0], changed)
         for place, digests in target.exec_steps():
@@ -83,29 +84,9 @@ def failing_step(targets: Sequence[TargetGraphs], changed: tuple[str, ...], pick
     return reached[int(pick * len(reached))] if reached else last
 
 
-def reached_steps(graph: Graph, changed: Iterable[str]) -> frozenset[int]:
+def reached_steps(graph: Graph, changed: tuple[str, ...]) -> frozenset[int]:
     """The steps downstream of a context selection that one of the changed paths falls into."""
-    return _reached(_Same(graph), tuple(changed))
-
-
-class _Same:
-    """A graph as a key by identity: graphs are immutable, shared, and slow to hash."""
-
-    __slots__ = ("graph",)
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-
-    def __hash__(self) -> int:
-        return id(self.graph)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.graph is self.graph
-
-
-@lru_cache(maxsize=1024)
-def _reached(same: _Same, changed: tuple[str, ...]) -> frozenset[int]:
-    graph, reached = same.graph, set[int]()
+    reached: set[int] = set()
     for place, step in enumerate(graph.steps):
         for given in step.inputs:
             source = graph.steps[given.step]

@@ -125,10 +125,16 @@ def _csv_arrivals(path: Path) -> list[_Arrival]:
             rows.fieldnames = columns
             column = next((name for name in ("time_s", "time") if name in columns), None)
             if column is None:
-                raise InputError("no column time_s (seconds) or time (ISO)", where=f"{path}:1", hint=f"found: {', '.join(columns) or 'nothing'}")
+                raise InputError(
+                    "no column time_s (seconds) or time (ISO)",
+                    where=f"{path}:1",
+                    hint=f"found: {', '.join(columns) or 'nothing'}",
+                )
             timed = [(_time_s(row[column], column, f"{path}:{rows.line_num}"), row) for row in rows]
     except OSError as error:
-        raise InputError(f"cannot read arrivals: {error.strerror}", where=str(path), hint="check arrivals.csv") from error
+        raise InputError(
+            f"cannot read arrivals: {error.strerror}", where=str(path), hint="check arrivals.csv"
+        ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"not a csv file in UTF-8: {error}", where=str(path)) from error
     if not timed:
@@ -139,7 +145,9 @@ def _csv_arrivals(path: Path) -> list[_Arrival]:
         _Arrival(
             time_s - first_s,
             build=tuple((row.get("target") or "").split()) or None,
-            branch=names.setdefault((row["branch"] or "").strip(), len(names) - len(TRUNK_NAMES) + 1) if "branch" in columns else None,
+            branch=names.setdefault((row["branch"] or "").strip(), len(names) - len(TRUNK_NAMES) + 1)
+            if "branch" in columns
+            else None,
         )
         for time_s, row in timed
     ]

@@ -81,7 +81,11 @@ class _Selector:
 
     def may_take(self, name: str) -> bool:
         """The file, or for a folder (a large context is listed by folders) at least a part of it."""
-        return self._agrees([part for part in _normal(name).split("/") if part]) if name.endswith("/") else self.takes(name)
+        return (
+            self._agrees([part for part in _normal(name).split("/") if part])
+            if name.endswith("/")
+            else self.takes(name)
+        )
 
     def _agrees(self, parts: list[str]) -> bool:
         return all(mine.fullmatch(part) is not None for mine, part in zip(self._parts, parts, strict=False))
@@ -92,7 +96,9 @@ def _selector(written: str) -> _Selector:
     return _Selector(written)
 
 
-_TOKEN = re.compile(r"\\(?P<escaped>.)|\[(?P<negated>\^?)(?P<set>(?:\\.|[^\]\\])+)\]|(?P<star>\*+)|(?P<one>\?)|(?P<plain>.)", re.DOTALL)
+_TOKEN = re.compile(
+    r"\\(?P<escaped>.)|\[(?P<negated>\^?)(?P<set>(?:\\.|[^\]\\])+)\]|(?P<star>\*+)|(?P<one>\?)|(?P<plain>.)", re.DOTALL
+)
 
 
 def _component(pattern: str) -> str:
