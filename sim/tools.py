@@ -1,7 +1,7 @@
 """The pinned Go tools: the offline graph helper and buildx, built once from one go.mod into the user's cache folder.
 
-In: the Go sources beside this file (`tools_go/`). Out: paths of executables, and what they answered. Nothing is built that
-is there already; a changed source is another cache entry. No daemon and no registry is asked by any of them.
+In: the Go sources beside this file (`tools_go/`). Out: paths of executables, and what they answered. Nothing is built
+that is there already; a changed source is another cache entry. They ask no daemon and no registry.
 """
 
 from __future__ import annotations
@@ -73,11 +73,12 @@ def ensure(tool: Tool, say: Say) -> Path:
 
 
 def run_graph(request: Mapping[str, object], say: Say = lambda _: None) -> dict[str, object]:
-    """Ask the graph helper (`tools_go/main.go` has the shape). A mistake in the user's files is an InputError with file:line."""
+    """Ask the graph helper (`tools_go/main.go` has the shape). The user's mistakes are an InputError with file:line."""
     code, out, err = _run([str(ensure("graph", say))], stdin=json.dumps(request))
     if code != 0:
         raise EnvironmentMissing(
-            f"the graph helper failed: {_last_line(err)}", hint="please report it with the Dockerfile"
+            f"the graph helper failed: {err.strip().partition(chr(10))[0]}",
+            hint="please report it with the Dockerfile",
         )
     answer: dict[str, object] = json.loads(out)
     problem = answer.get("error")
@@ -124,7 +125,7 @@ def _build(tool: Tool, path: Path, say: Say) -> None:
     try:
         # GOFLAGS and GOWORK of the user's own projects must not leak in.
         settings = {"GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
-        code, _, err = _run(["go", "build", "-o", str(temporary), package], cwd=SOURCES, env=settings)
+        code, _, err = _run(["go", "build", "-ldflags=-s -w", "-o", str(temporary), package], cwd=SOURCES, env=settings)
         if code != 0:
             raise EnvironmentMissing(
                 f"building the tool '{tool}' failed: {_last_line(err)}",

@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import EnvironmentMissing, InputError
-from sim.scenario.farm import Farm
 
 if TYPE_CHECKING:
     import pandas
     import pyarrow
+
+    from sim.scenario.farm import Farm
 
 TRACE_SCHEMA = 1
 

@@ -182,7 +182,7 @@ def parse_start(written: Written) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """`10 us`, `250 ms`, `12.3 s`, `1m 23s`, `1h 05m`, `2d 3h`; inf is `never`, NaN `n/a`."""
+    """`10 us`, `250 ms`, `12.3 s`, `1m 23s`, `1h 05m`, `14d`; inf is `never`, NaN `n/a`."""
     if isnan(seconds):
         return "n/a"
     if seconds < 0:
@@ -194,11 +194,11 @@ def format_duration(seconds: float) -> str:
             if seconds >= factor * 0.9995 or unit == "us":
                 return f"{_three(seconds / factor)} {unit}" if seconds else "0 s"
     if (whole := round(seconds)) < HOUR_S:
-        return f"{whole // 60}m {whole % 60:02d}s"
+        return f"{whole // 60}m {whole % 60:02d}s" if whole % 60 else f"{whole // 60}m"
     if (minutes := round(seconds / 60)) < 24 * 60:
-        return f"{minutes // 60}h {minutes % 60:02d}m"
+        return f"{minutes // 60}h {minutes % 60:02d}m" if minutes % 60 else f"{minutes // 60}h"
     hours = round(seconds / HOUR_S)
-    return f"{hours // 24}d {hours % 24}h"
+    return f"{hours // 24}d {hours % 24}h" if hours % 24 else f"{hours // 24}d"
 
 
 def format_bytes(amount: float) -> str:

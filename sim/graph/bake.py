@@ -1,7 +1,7 @@
 """A bake file (HCL, JSON or compose), evaluated by buildx itself: targets, groups, links, and the project ids it drops.
 
-In: the file. Out: `BakeFile`. Project ids are handed through buildx as a build argument of a rewritten copy, so inherits,
-matrix, variables and functions hold for them too; the user's file and folder are not touched.
+In: the file. Out: `BakeFile`. Project ids are handed through buildx as a build argument of a rewritten copy, so
+inherits, matrix, variables and functions hold for them too; the user's file and folder are not touched.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ATTRIBUTE_MORE = re.compile(r"., and \d+ other diagnostic\(s\)$")
 
 @dataclass(frozen=True, slots=True)
 class BakeTarget:
-    """A target as buildx prints it. `dockerfile` and `context` are relative to the bake file's folder; ids only if given."""
+    """A target as buildx prints it. `dockerfile` is relative to `context`, that to the bake file's folder."""
 
     context: str
     dockerfile: str

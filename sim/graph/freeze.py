@@ -1,10 +1,11 @@
-"""Targets to graphs with the real tools: bake file or scenario targets, BuildKit's frontend, every platform and argument set.
+"""Targets to graphs with the real tools: buildx for a bake file, BuildKit's frontend for each platform and arguments.
 
-In: a `GraphSpec`. Out: `Frozen`, everything that the lock file keeps. Needs Go the first time; asks no daemon or registry.
+In: a `GraphSpec`. Out: `Frozen`, everything that the lock file keeps. Needs Go the first time; no daemon, no registry.
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import posixpath
@@ -26,7 +27,7 @@ MAX_FILES = 5000  # a context with more is kept as folders: a lock file is read 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A target with all defaults filled in. Paths are posix, relative to the scenario. `links`: context name and target."""
+    """A target with all defaults filled in. Paths are posix, relative to the scenario; `dir:` marks a folder."""
 
     dockerfile: str
     context: str
@@ -47,7 +48,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """What a lock file holds. `graphs` by target, arguments and platforms; `files` maps each input file to its hash."""
+    """What a lock file holds: all targets and groups, but `graphs` only of those that the workload builds.
+
+    `graphs` go by target, arguments and platforms; `files` maps each input file to its hash.
+    """
 
     targets: Mapping[str, Target]
     groups: Mapping[str, tuple[str, ...]]
@@ -61,6 +65,8 @@ class Frozen:
 def freeze(spec: GraphSpec, variants: Sequence[Args], say: Say) -> Frozen:
     """Ask the real tools. Raises InputError with file:line of the user's file, EnvironmentMissing without Go."""
     targets, groups = resolve(spec, say)
+    for name in spec.asked:
+        check_name(name, [*targets, *groups], str(spec.scenario_path))
     names = closure(targets, groups, spec.asked or tuple(targets))
     for name in names:
         _check_folders(spec, name, targets[name])
@@ -70,14 +76,15 @@ def freeze(spec: GraphSpec, variants: Sequence[Args], say: Say) -> Frozen:
             for platforms in _platform_sets(targets[name]):
                 asking.need(name, args, platforms)
     say(f"asking BuildKit's frontend for the graphs of {len(names)} target{'s' if len(names) > 1 else ''}")
-    answer = tools.run_graph({"builds": asking.builds}, say)
+    try:
+        answer = tools.run_graph({"builds": asking.builds}, say)
+    except InputError as error:
+        raise InputError(error.what, where=str(spec.folder / error.where)) from error
     graphs = asking.graphs(cast(dict[str, Any], answer), variants, names)
     files = {_relative(spec, Path(path)) for path in cast(list[str], answer["read"])}
     if spec.bake is not None:
         files.add(posixpath.normpath(spec.bake))
-    kept = {name: targets[name] for name in names}
-    groups = {name: members for name, members in groups.items() if all(one in kept or one in groups for one in members)}
-    return Frozen(kept, groups, graphs, hashes(spec.folder, files), tuple(variants), spec.platforms, spec.bake or "")
+    return Frozen(targets, groups, graphs, hashes(spec.folder, files), tuple(variants), spec.platforms, spec.bake or "")
 
 
 def resolve(spec: GraphSpec, say: Say) -> tuple[dict[str, Target], dict[str, tuple[str, ...]]]:
@@ -111,6 +118,14 @@ def closure(
     return tuple(sorted(found))
 
 
+def check_name(name: str, known: Sequence[str], where: str) -> None:
+    """Raise InputError, with the nearest name, for one that is not known."""
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
+        raise InputError(f"no target or group is named '{name}'", where=where, hint=hint)
+
+
 def check_cycles(targets: Mapping[str, Target], names: set[str]) -> None:
     """Raise InputError when links lead back to where they came from."""
     done: set[str] = set()
@@ -142,7 +157,7 @@ def hashes(folder: Path, files: set[str]) -> dict[str, str]:
 
 def own(target: TargetSpec, platforms: tuple[str, ...]) -> Target:
     """A scenario's own target with its defaults."""
-    context = posixpath.normpath(target.context or ".")
+    context = target.context if _is_remote(target.context) else posixpath.normpath(target.context or ".")
     return Target(
         dockerfile=posixpath.normpath(target.dockerfile or posixpath.join(context, "Dockerfile")),
         context=context,
@@ -192,7 +207,7 @@ def _check_folders(spec: GraphSpec, name: str, target: Target) -> None:
 
 def _platform_sets(target: Target) -> list[tuple[str, ...]]:
     """One set a platform (native runners) and, for several, all of them (one daemon)."""
-    alone = [(platform,) for platform in target.platforms]
+    alone: list[tuple[str, ...]] = [(platform,) for platform in target.platforms]
     return alone if len(alone) < 2 else [*alone, target.platforms]
 
 
@@ -255,7 +270,17 @@ class _Asking:
     def _context(self, found: Mapping[str, Any]) -> tuple[str, Context]:
         folder = _relative(self.spec, Path(found["dir"]))
         exclude = found["exclude"] or []
-        return "\0".join([folder, *exclude]), Context(folder, compact(found["files"]))
+        files = {name: size for name, size in found["files"].items() if not self._is_lock(folder, name, found["files"])}
+        return "\0".join([folder, *exclude]), Context(folder, compact(files))
+
+    def _is_lock(self, folder: str, name: str, beside: Mapping[str, int]) -> bool:
+        """Lock files are not in their own contexts: else writing one would change it."""
+        if not name.endswith(".lock.json"):
+            return False
+        path = posixpath.normpath(posixpath.join(folder, name))
+        return (
+            path in ("graph.lock.json", self.spec.lock_path.name) or name.removesuffix(".lock.json") + ".yaml" in beside
+        )
 
     def _read(
         self, key: str, platform: str, one: Mapping[str, Any], contexts: Mapping[str, tuple[str, Context]]

@@ -5,14 +5,13 @@ In: a `GraphSpec`. Out: `Graphs`. With a fresh lock file no Go is needed and not
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from sim.errors import InputError
+from sim.errors import EnvironmentMissing, InputError
 from sim.graph import lock
-from sim.graph.freeze import Frozen, closure, freeze, own
+from sim.graph.freeze import Frozen, check_name, closure, freeze, own
 from sim.graph.read import select
 from sim.graph.spec import Args, GraphSpec
 from sim.graph.types import Graph
@@ -31,10 +30,14 @@ class Graphs:
         self._spec, self._frozen = spec, frozen
         self._selected: dict[tuple[str, Args, tuple[str, ...]], Graph] = {}
         self.bake: bool = spec.bake is not None
-        self.targets: tuple[str, ...] = tuple(sorted(frozen.targets))
-        self.groups: Mapping[str, tuple[str, ...]] = frozen.groups
+        self.targets: tuple[str, ...] = tuple(sorted({target for target, _, _ in frozen.graphs}))
+        self.groups: Mapping[str, tuple[str, ...]] = {
+            name: members
+            for name, members in frozen.groups.items()
+            if set(closure(frozen.targets, frozen.groups, [name])) <= set(self.targets)
+        }
         self.project_ids: Mapping[str, str] = {
-            name: target.project for name, target in frozen.targets.items() if target.project
+            name: frozen.targets[name].project for name in self.targets if frozen.targets[name].project
         }
 
     def platforms(self, target: str) -> tuple[str, ...]:
@@ -51,12 +54,7 @@ class Graphs:
 
     def asked(self, name: str) -> str:
         """The name, if it is a target or a group; else InputError with the nearest one."""
-        known = [*self._frozen.targets, *self.groups]
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(sorted(known))}"
-            kind = "target or group" if self.groups else "target"
-            raise InputError(f"no {kind} is named '{name}'", where=str(self._spec.scenario_path), hint=hint)
+        check_name(name, [*self.targets, *self.groups], str(self._spec.scenario_path))
         return name
 
     def closure(self, names: Sequence[str]) -> tuple[str, ...]:
@@ -80,9 +78,9 @@ class Graphs:
             or platforms[0] != whole.platforms[0]
             or not set(platforms) <= set(whole.platforms)
         ):
-            shown = " ".join(f"{name}={value}" for name, value in args)
+            shown = "".join(f" {name}={value}" for name, value in args)
             raise InputError(
-                f"the lock file has no graph of '{target}' for {', '.join(platforms)}{f' with {shown}' if shown else ''}",
+                f"the lock file has no graph of '{target}' for {', '.join(platforms)}{shown}",
                 where=str(self._spec.lock_path),
                 hint=f"make it anew: {self._spec.lock_command}",
             )
@@ -93,14 +91,14 @@ class Graphs:
         return self._selected.setdefault(key, graph)
 
     def _target(self, name: str) -> str:
-        if name not in self._frozen.targets:
+        if name not in self.targets:
             self.asked(name)
             raise InputError(f"'{name}' is a group, not a target", where=str(self._spec.scenario_path))
         return name
 
 
 def load_graphs(spec: GraphSpec, *, refresh: bool = False, say: Say = _to_stderr) -> Graphs:
-    """The scenario's graphs; makes the lock file when it is missing, when asked to, or when jobs pass arguments it lacks.
+    """The scenario's graphs; makes the lock file when it is missing, when asked to, or when jobs pass new arguments.
 
     Raises InputError for a mistake in the user's files and for a lock file that is stale or broken; EnvironmentMissing
     when the real tools are needed and Go is not there.
@@ -109,19 +107,25 @@ def load_graphs(spec: GraphSpec, *, refresh: bool = False, say: Say = _to_stderr
     if refresh or not path.exists():
         if not refresh:
             say(f"{path} is missing: making it")
-        return _made(spec, spec.variants(), say)
+        return _made(spec, spec.variants(), say, must_write=refresh)
     frozen = lock.load(spec)
     if stale := _stale(spec, frozen):
         raise InputError(f"the lock file is stale: {stale}", where=str(path), hint=f"run: {spec.lock_command}")
     if lacking := _lacking(spec, frozen):
         say(f"{path} lacks {lacking}: adding it")
-        return _made(spec, tuple(dict.fromkeys([*spec.variants(), *frozen.variants])), say)
+        return _made(spec, tuple(dict.fromkeys([*spec.variants(), *frozen.variants])), say, must_write=False)
     return Graphs(spec, frozen)
 
 
-def _made(spec: GraphSpec, variants: tuple[Args, ...], say: Say) -> Graphs:
+def _made(spec: GraphSpec, variants: tuple[Args, ...], say: Say, *, must_write: bool) -> Graphs:
     frozen = freeze(spec, variants, say)
-    lock.write(spec.lock_path, frozen)
+    try:
+        lock.write(spec.lock_path, frozen)
+    except EnvironmentMissing as error:
+        if must_write:
+            raise
+        say(f"{error}; going on without a lock file")
+        return Graphs(spec, frozen)
     say(f"wrote {spec.lock_path}")
     return Graphs(spec, lock.load(spec))
 
@@ -131,7 +135,7 @@ def _stale(spec: GraphSpec, frozen: Frozen) -> str:
     if changed := lock.changed(spec, frozen):
         return f"{', '.join(changed)} {'has' if len(changed) == 1 else 'have'} changed since"
     if (spec.bake or "") != frozen.bake:
-        return f"{spec.file} names {spec.bake or 'no bake file'}, it was made of {frozen.bake or 'targets in the scenario'}"
+        return f"{spec.file} has {spec.bake or 'targets of its own'} now, not {frozen.bake or 'targets of its own'}"
     for name, target in spec.targets.items():
         before = frozen.targets.get(name)
         if spec.bake is None and before is not None:
@@ -147,10 +151,16 @@ def _lacking(spec: GraphSpec, frozen: Frozen) -> str:
     for args in spec.variants():
         if args not in frozen.variants:
             return "the arguments " + " ".join(f"{name}={value}" for name, value in args)
-    known = {*frozen.targets, *frozen.groups}
-    for name in spec.asked or spec.targets:
-        if name not in known:
-            return f"'{name}'"
+    targets = frozen.targets if spec.bake else spec.targets
+    names = spec.asked or tuple(targets)
+    for name in names:
+        check_name(name, [*targets, *frozen.groups], str(spec.scenario_path))
+        if name not in frozen.targets and name not in frozen.groups:
+            return f"the target '{name}'"
+    built = {target for target, _, _ in frozen.graphs}
+    for name in closure(frozen.targets, frozen.groups, names):
+        if name not in built:
+            return f"the graph of '{name}'"
     by_default = any(target.platforms == frozen.platforms for target in frozen.targets.values())
     if by_default and spec.platforms != frozen.platforms:
         return "the platforms " + ", ".join(spec.platforms)

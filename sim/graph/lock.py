@@ -1,6 +1,6 @@
 """The lock file: graphs frozen beside the scenario, so that simulating needs neither Go nor a daemon.
 
-In: `Frozen`, or the file. Out: the file (one target, context, step or graph a line, so that a diff is readable), or `Frozen`.
+In: `Frozen`, or the file. Out: the file (one target, context, step or graph a line: a diff is readable), or `Frozen`.
 Steps stand once, in topological order; a graph names its results, and all that they need is in it.
 """
 

@@ -1,7 +1,7 @@
 """BuildKit's own graph (`convertllb` JSON) as a `Graph`; platforms united; linked targets cut off.
 
-In: the JSON of one target on one platform. Out: a `Graph` whose digests do not depend on the session, so that equal steps
-of two platforms, two targets or two days are equal. Rules: buildkit-semantics 2 and BuildKit's solver/llbsolver/ops.
+In: the JSON of one target on one platform. Out: a `Graph` whose digests do not depend on the session, so that equal
+steps of two platforms, targets or days are equal. Rules: buildkit-semantics 2, BuildKit's solver/llbsolver/ops.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def unite(graphs: Sequence[Graph]) -> Graph:
 def cut(graph: Graph, link: Link | str, name: str = "base") -> Graph:
     """The graph with a linked target's result imported instead of built: it stands in another project.
 
-    Each vertex of the link becomes one source step `[context NAME] import TARGET`; what only it needed is gone. Steps above
-    keep their digests: those already stand for the base's whole definition.
+    Each vertex of the link becomes one source step `[context NAME] import TARGET`; what only it needed is gone. Steps
+    above keep their digests: those already stand for the base's whole definition.
     """
     target = link if isinstance(link, str) else link.target
     heads = {found.step for found in graph.links if found.target == target}
@@ -112,7 +112,7 @@ def cut(graph: Graph, link: Link | str, name: str = "base") -> Graph:
 
 
 def select(graph: Graph, results: Sequence[int]) -> Graph:
-    """Only what the given results need, in the same order. `platforms` stay the caller's business unless all results stay."""
+    """Only what the given results need, in the same order. Whoever drops results sets `platforms` to match."""
     needed: set[int] = set()
     stack = list(results)
     while stack:
@@ -136,7 +136,7 @@ def select(graph: Graph, results: Sequence[int]) -> Graph:
 
 
 def _topological(ops: Mapping[str, Json]) -> Iterator[str]:
-    """Inputs first, in the order in which operations name them; the terminal vertex, which only names the result, left out."""
+    """Inputs first, in the order in which operations name them; the terminal vertex only names the result: left out."""
     seen: set[str] = set()
     stack = [(_head(ops), False)] if ops else []
     while stack:
@@ -255,7 +255,7 @@ def _copied_paths(actions: Sequence[Json], inputs: int) -> dict[int, list[str]]:
     selected: dict[int, list[str]] = {}
     written = {int(action.get("input", 0)) for action in actions}
     for action in actions:
-        act = next((action[name] for name in ("copy", "mkfile", "mkdir", "symlink") if name in action), {})
+        act: Json = next((action[name] for name in ("copy", "mkfile", "mkdir", "symlink") if name in action), {})
         for who, file in (("user", "/etc/passwd"), ("group", "/etc/group")):
             named = ((act.get("owner") or {}).get(who) or {}).get("byName")
             if named is not None:
@@ -267,7 +267,7 @@ def _copied_paths(actions: Sequence[Json], inputs: int) -> dict[int, list[str]]:
 
 
 def _mounted_paths(mounts: Sequence[Json], inputs: int) -> dict[int, list[str]]:
-    """Mounts that a step cannot write through, never its root; of two mounts of one input the last decides (ops/exec.go)."""
+    """Mounts that a step cannot write through, never its root; of two of one input the last decides (ops/exec.go)."""
     selected: dict[int, list[str]] = {}
     by_content: dict[int, bool] = {}
     for mount in mounts:

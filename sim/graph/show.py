@@ -67,7 +67,7 @@ def critical_path(graph: Graph, cost_s: Callable[[Step], float]) -> tuple[float,
 
 
 def width(graph: Graph) -> int:
-    """How many steps of one level there are at most: a level is the longest way to a step, in RUN, COPY and merge steps."""
+    """The largest number of steps on one level: a step's level is the longest way to it, sources not counted."""
     level: list[int] = []
     count: dict[int, int] = {}
     for step in graph.steps:

@@ -14,7 +14,10 @@ Args = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class TargetSpec:
-    """One target of a scenario without a bake file. Paths are relative to the scenario; `dockerfile` is CONTEXT/Dockerfile if empty."""
+    """One target of a scenario without a bake file. Paths are relative to the scenario file.
+
+    An empty `dockerfile` stands for CONTEXT/Dockerfile.
+    """
 
     dockerfile: str = ""
     context: str = "."
@@ -25,7 +28,10 @@ class TargetSpec:
 
 @dataclass(frozen=True, slots=True)
 class GraphSpec:
-    """`args_variants` are the `args` of the workload's jobs; `platforms` hold where a target names none; `asked` empty: all targets."""
+    """A scenario's builds. `args_variants` are the `args` of its jobs; `platforms` hold for targets that name none.
+
+    `asked` are the targets and groups that the workload builds; empty means all.
+    """
 
     folder: Path
     file: str = "scenario.yaml"
@@ -43,6 +49,7 @@ class GraphSpec:
 
     @property
     def scenario_path(self) -> Path:
+        """The scenario file."""
         return self.folder / self.file
 
     @property

@@ -1,7 +1,7 @@
 """What is built: one immutable graph of steps (BuildKit's vertices), as the solver sees them.
 
-In: BuildKit's own output (`convertllb` JSON), read by `sim.graph.read`. Out: `Graph`, which the workload, the profile and
-the model share. A graph holds no costs and no content: those depend on the machine and on the commit.
+In: BuildKit's own output (`convertllb` JSON), read by `sim.graph.read`. Out: `Graph`, which the workload, the profile
+and the model share. A graph holds no costs and no content: those depend on the machine and on the commit.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Sharing = Literal["shared", "private", "locked"]
 class Input:
     """One input of a step.
 
-    `by_content` marks inputs that BuildKit looks up a second time by the digest of the selected `paths` (COPY/ADD sources
-    and read-only mounts: buildkit-semantics 2). The root of a RUN and the destination of a COPY never are.
+    `by_content` marks inputs that BuildKit looks up a second time by the digest of the selected `paths` (COPY/ADD
+    sources and read-only mounts: buildkit-semantics 2). The root of a RUN and the destination of a COPY never are.
     """
 
     step: int
@@ -38,7 +38,7 @@ class CacheMount:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A vertex. `digest` identifies it within its graph's content-free definition (inputs included); `op` the operation alone."""
+    """A vertex. `digest` identifies its content-free definition, inputs included; `op` the operation alone."""
 
     digest: str
     op: str
@@ -54,7 +54,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A local context: its folder (relative to the scenario file, posix) and the files that .dockerignore leaves, with bytes."""
+    """A local context: its folder (relative to the scenario file, posix), and the bytes of each file in it.
+
+    The files are those that .dockerignore leaves; an entry that ends in `/` stands for a whole folder.
+    """
 
     folder: str
     files: Mapping[str, int]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import inf
 
 from sim.errors import InputError
 from sim.graph import Graphs, cut
@@ -124,7 +125,7 @@ class Catalog:
     def names(self, request: Request, parts: dict[str, Part]) -> dict[str, Names]:
         """By target, the vertex names and those of the inputs as buildx shows them.
 
-        A bake of several targets puts the target's name in front; a step that several share has the first one's.
+        A bake of several targets puts the target's name in front; a step that several share has the first one's to reach the daemon: a base's, else by name.
         """
         place = tuple(id(part.compiled) for part in parts.values())
         found = self._names.get(place)
@@ -132,8 +133,8 @@ class Catalog:
             prefixed = self.is_bake(request) and len(request.targets) > 1
             first: dict[str, str] = {}
             found = {}
-            for target, part in parts.items():
-                compiled = part.compiled
+            for target in _bases_first(parts):
+                compiled = parts[target].compiled
                 shown = []
                 for name, digest in zip(compiled.names, compiled.digests, strict=True):
                     mine = _prefixed(target, name) if prefixed else name
@@ -180,6 +181,9 @@ def _warm_part(
         results.append(result)
         if compiled.kinds[index] in (CONTEXT, PREAMBLE):
             continue
+        if cache.record(key) is None:
+            cost = compiled.costs[index]
+            cache.grow(0.0, cost.layer_bytes or cost.write_bytes, inf)
         cache.add_record(key, result)
         if compiled.content_inputs[index]:
             cache.add_link(compiled.link_key(index, keys, imported), key)
@@ -208,6 +212,21 @@ def _context_bytes(compiled: Compiled) -> float:
     return sum(
         cost.write_bytes for cost, kind in zip(compiled.costs, compiled.kinds, strict=True) if kind == CONTEXT
     )
+
+
+def _bases_first(parts: dict[str, Part]) -> list[str]:
+    """Targets by name, each behind the bases that it links."""
+    ordered: dict[str, None] = {}
+
+    def visit(target: str) -> None:
+        for base in parts[target].links:
+            if base in parts and base not in ordered:
+                visit(base)
+        ordered.setdefault(target)
+
+    for target in sorted(parts):
+        visit(target)
+    return list(ordered)
 
 
 def _prefixed(target: str, name: str) -> str:

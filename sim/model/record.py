@@ -26,6 +26,7 @@ class Recorder:
         self.builds: list[Row] = []
         self.steps: list[Row] = []
         self.runners: list[Row] = []
+        self.cache_byte_s = 0.0
         self.origin_s = {"rule": 0.0, "prior": 0.0, "constant": 0.0, "profile": 0.0}
 
     def step(self, solve: Solve, index: int, edge: Edge, outcome: str, ready_s: float, pays: bool) -> None:
@@ -97,7 +98,7 @@ class Recorder:
 
     def trace(self, meta: Meta | None, seed: int) -> Trace:
         """All rows as a trace; `meta` says what the caller knows of the run."""
-        meta = replace(meta or Meta(source="simulated"), seed=seed, origin_s=dict(self.origin_s))
+        meta = replace(meta or Meta(source="simulated"), seed=seed, origin_s=dict(self.origin_s), cache_byte_s=self.cache_byte_s)
         return Trace(
             builds=Table.from_rows("builds", self.builds),
             steps=Table.from_rows("steps", self.steps),

@@ -123,6 +123,8 @@ class Site:
 
     def stop_all(self, end_s: float) -> None:
         """The run is over: what still runs ends with it."""
+        self.base.grow(end_s, 0.0, self._farm.cache.max_bytes)
+        self._recorder.cache_byte_s += self.base.byte_s
         for number in sorted(self._runners):
             self._stop(number, end_s, "end of run")
 
@@ -175,6 +177,7 @@ class Site:
             seen=self.seen,
             slots=farm.max_parallelism,
             dedup=farm.dedup,
+            cache_bytes=farm.cache.max_bytes,
             slowdowns={platform: slow for platform, slow in farm.platforms.items() if slow != 1.0},
         )
         self._act(self._pool.ready(number))

@@ -1,7 +1,7 @@
 """A BuildKit daemon's own constants: what a build costs beside its commands, with a spread and a source for each.
 
-In: measurements on quiet two-core machines (buildkit-semantics 11 and 13) and the recorded cases. Out: `DAEMON`, and `IDEAL`,
-a daemon that costs nothing (for closed forms). Where both speak, the value fits the recorded cases and the source gives both.
+In: measurements on quiet two-core machines (buildkit-semantics 11 and 13) and the recorded cases. Out: `DAEMON`, and
+`IDEAL`, which costs nothing (for closed forms). Where both speak, a value fits the cases and its source says both.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CONSTANTS: Mapping[str, Constant] = {
     "client_latency_s": Constant(
         0.008,
         0.3,
-        "semantics 11: 14 ms from the client's start to the first source; recorded cases: a cached build is 30-40 ms in all",
+        "semantics 11: 14 ms from the client's start to the first source; recorded: a cached build is 30-40 ms in all",
     ),
     "definition_cpu_s": Constant(0.005, 0.3, "semantics 11: 7 ms; recorded cases as above"),
     "dockerignore_cpu_s": Constant(0.003, 0.3, "semantics 11: 5 ms; recorded cases as above"),
@@ -40,7 +40,7 @@ CONSTANTS: Mapping[str, Constant] = {
     "run_cpu_s": Constant(
         0.056,
         0.3,
-        "semantics 13.4: 0.055 core-s (one thread); recorded: sleeping RUNs +56 ms (n=99), lone RUNs of the mixed cases +59 ms",
+        "semantics 13.4: 0.055 core-s (one thread); recorded: sleeping RUNs +56 ms (n=99), lone mixed RUNs +59 ms",
     ),
     "copy_cpu_s": Constant(
         0.009, 0.4, "semantics 11: 12 ms; recorded: 5 ms (n=48) and 9 ms (n=100), to 10 ms, on about 1.5 cores"
@@ -60,7 +60,7 @@ CONSTANTS: Mapping[str, Constant] = {
     "tail_cpu_s": Constant(
         0.025,
         0.4,
-        "recorded cases: 30 ms from the last step to the client's end (median of 282); semantics 11: 63 ms, 35 of them provenance",
+        "recorded: 30 ms from the last step to the client's end (median of 282); semantics 11: 63 ms, 35 in provenance",
     ),
     "bake_latency_s": Constant(0.05, 0.2, "semantics 13.1: 50 ms + 13 ms a target, fully cached"),
     "bake_target_cpu_s": Constant(0.013, 0.3, "semantics 13.1: 50 ms + 13 ms a target, fully cached"),

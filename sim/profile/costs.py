@@ -1,7 +1,7 @@
 """A profile: what every step of a graph costs, and the daemon around it.
 
-In: a scenario's cost rules, perhaps a profile file (`sim.profile.file`), the priors. Out: one `Cost` a step, the daemon's constants, and draws.
-Order of belief: the scenario's rules, the profile file's, the constants (COPY, context, merge) or the priors (RUN, sources).
+In: a scenario's cost rules, perhaps a profile file, the priors. Out: one `Cost` a step, the daemon's constants, draws.
+Order of belief: the scenario's rules, the file's, then constants (COPY, context, merge) or priors (RUN, sources).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from sim.workload.selection import selected, selected_files
 class Profile:
     """Costs by step. Immutable, and the same in every process; `costs` is kept per graph object.
 
-    A RUN's `Cost` is its command's alone: the model adds `daemon.run_cpu_s`. `write_bytes` of a COPY, a pull or a context
-    are bytes: the model charges `daemon.write_byte_cpu_s` or `daemon.context_byte_cpu_s` for each.
+    A RUN's `Cost` is its command's alone: the model adds `daemon.run_cpu_s`. `write_bytes` of a COPY, a pull or a
+    context are bytes: the model charges `daemon.write_byte_cpu_s` or `daemon.context_byte_cpu_s` for each.
     """
 
     __slots__ = ("_kept", "_rules", "_with_priors", "daemon")
@@ -131,9 +131,9 @@ def _prior(step: Step) -> Cost:
 
 
 def _selected(graph: Graph, given: Input) -> tuple[int, int]:
-    """Files and bytes that a COPY takes from a context. What it takes from another stage is unknown before a build: 0, 0.
+    """Files and bytes that a COPY takes from a context; 0, 0 for what it takes from another stage.
 
-    (A guess would be wrong by orders of magnitude either way: a binary or a node_modules. A rule on the COPY says `write`.)
+    No one knows that before a build: a binary or a node_modules. A rule on the COPY may say it (`write`).
     """
     source = graph.steps[given.step]
     context = graph.contexts.get(source.source) if source.kind == "context" else None

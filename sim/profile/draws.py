@@ -1,7 +1,7 @@
-"""Random numbers as pure functions of (seed, key, attempt): what a step draws does not depend on who executes it, or when.
+"""Random numbers as functions of (seed, key, attempt): what a step draws does not depend on who executes it, or when.
 
-In: integers. Out: a uniform number or a lognormal factor. The mixing is splitmix64's finaliser [Steele, Lea, Flood 2014],
-twice, so that neighbouring keys and attempts are unrelated. No string hash: every process draws the same.
+In: integers. Out: a uniform number or a lognormal factor. The mixing is splitmix64's finaliser [Steele, Lea, Flood
+2014], twice, so that neighbouring keys and attempts are unrelated. No string hash: every process draws the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def uniform(seed: int, key: int, attempt: int, purpose: int) -> float:
 
 
 def factor(seed: int, key: int, attempt: int, spread: float) -> float:
-    """A lognormal factor of median 1 whose logarithm has the standard deviation `spread`; exactly 1.0 without spread."""
+    """A lognormal factor of median 1; its logarithm has the standard deviation `spread`. Exactly 1.0 without spread."""
     if spread == 0.0:
         return 1.0
     return exp(spread * _quantile(((_mixed(seed, key, attempt, _FACTOR_PURPOSE) >> 12) + 0.5) * 2.0**-52))

@@ -1,7 +1,7 @@
 """The profile file: cost rules and daemon constants that a calibration (or a person) wrote for one machine.
 
-In: YAML with `schema: 1`, `costs` (rules as in a scenario) and `daemon` (constants by name, in their field's unit). Out: a
-checked `ProfileFile`; several mistakes are told at once.
+In: YAML with `schema: 1`, `costs` (rules as in a scenario) and `daemon` (constants by name, in their field's unit).
+Out: a checked `ProfileFile`; several mistakes are told at once.
 """
 
 from __future__ import annotations

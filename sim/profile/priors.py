@@ -1,7 +1,7 @@
 """Priors: a documented guess, with a wide spread, for what no rule and no profile speaks of.
 
-In: a step (its command or its source) and `priors.yaml` beside this file. Out: a `Cost` of origin `prior` whose `rule` names the guesses.
-A RUN is taken apart into its shell commands; every distinct guess that matches one of them counts once, and they add up.
+In: a step (its command or its source) and `priors.yaml` beside this file. Out: a `Cost` of origin `prior`; its `rule`
+names the guesses. A RUN is taken apart into shell commands; every guess that matches one counts once, and they add up.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sim.profile.cost import Cost
 from sim.profile.rules import glob
 
 MB = 1e6
-LOCAL_SOURCES = ("local://", "oci-layout://", "input:")
+LOCAL_SOURCES = ("local://", "oci-layout://", "input:", "target:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Priors:
         return _sum(found.values())
 
     def source(self, step: Step) -> Cost:
-        """The guess for a pull, a git or an http source. A local layout costs nothing: nothing is downloaded or unpacked."""
+        """The guess for a pull, a git or an http source. A local layout or a linked target costs nothing here."""
         if step.source.startswith(LOCAL_SOURCES):
             return Cost(origin="prior", rule="local")
         if step.source.startswith("git://") or step.source.endswith(".git"):
@@ -90,7 +90,10 @@ def priors() -> Priors:
 _PREFIX = re.compile(r"\s*(?:\[[^\]]*\]\s*)?(?:RUN\s+)?(?:--[\w-]+(?:=\S+)?\s+)*")
 _SEPARATOR = re.compile(r"&&|\|\||[;|\n]|\$\(|`")
 _SHELL = re.compile(r"(?<!\S)(?:\S*/)?(?:ba|da|z|a)?sh\s+-\w*c\s+[\"']?")
-_WRAPPERS = r"then|do|else|elif|if|while|until|sudo|time|exec|nice|env|xvfb-run|gosu\s+\S+|(?:uv|poetry|pipenv|pdm|hatch)\s+run|bundle\s+exec"
+_WRAPPERS = (
+    r"then|do|else|elif|if|while|until|sudo|time|exec|nice|env|xvfb-run|gosu\s+\S+"
+    r"|(?:uv|poetry|pipenv|pdm|hatch)\s+run|bundle\s+exec"
+)
 _LEAD = re.compile(
     rf"""(?:[\s({{!\\]+|<<-?["']?\w+["']?\s|(?:{_WRAPPERS})\s|\w+=(?:"[^"]*"|'[^']*'|[^\s"'])*(?:\s|$))+"""
 )
@@ -146,7 +149,7 @@ def _image(entry: Mapping[str, object], unpack_cpu_s_per_byte: float) -> Prior:
 
 
 def _sum(found: Iterable[Prior]) -> Cost:
-    """Commands of one RUN follow each other: amounts add up, threads average over the time, memory and spread are the largest."""
+    """One after the other: amounts add up, threads average over the time, the largest memory and spread hold."""
     costs = [prior.cost for prior in found]
     cpu_s = sum(cost.cpu_s for cost in costs)
     if not cpu_s:

@@ -1,7 +1,7 @@
 """What one field cannot tell alone: files that must exist, names that must be known, fields that exclude each other.
 
-In: the tree of the file (whatever its shape) and its folder. Out: InputErrors with line and column. Works on the tree, not
-on the models, so that these problems are told together with wrong fields.
+In: the tree of the file (whatever its shape) and its folder. Out: InputErrors with line and column. It works on the
+tree, not on the models, so that these problems are told together with wrong fields.
 """
 
 from __future__ import annotations

@@ -20,11 +20,14 @@ WEEK_S = WEEK_HOURS * HOUR_S
 CHUNK = 256
 
 # farm-facts D1: 44,231 Docker Hub builds by hour of the day (UTC) and by weekday (Mon..Sun), shares in percent.
-HOUR_SHARES = (6.0, 4.0, 3.9, 2.8, 2.3, 3.1, 2.7, 2.4, 2.3, 2.5, 2.5, 2.3, 2.5, 2.2, 2.6, 3.8, 4.4, 5.5, 6.9, 7.9, 7.5, 6.7, 6.6, 6.8)  # fmt: skip
+HOUR_SHARES = (
+    *(6.0, 4.0, 3.9, 2.8, 2.3, 3.1, 2.7, 2.4, 2.3, 2.5, 2.5, 2.3),
+    *(2.5, 2.2, 2.6, 3.8, 4.4, 5.5, 6.9, 7.9, 7.5, 6.7, 6.6, 6.8),
+)
 WEEKDAY_SHARES = (13.0, 19.4, 19.1, 16.9, 16.1, 10.1, 5.5)
 
-# One team in one time zone, Mon-Fri: full from 9 to 17, half an hour's worth before and after, nothing else. A plain guess;
-# D1 mixes all time zones and so shows no such edge.
+# One team in one time zone, Mon-Fri: full from 9 to 17, half as much an hour before and after, nothing else. A plain
+# guess: D1 mixes all time zones and so shows no such edge.
 OFFICE_HOURS = {8: 0.5, 17: 0.5} | dict.fromkeys(range(9, 17), 1.0)
 
 PATTERNS = ("flat", "office_hours", "weekly")
@@ -64,9 +67,9 @@ def arrivals(
 def _gap_chunks(rng: np.random.Generator, cv: float) -> Iterator[NDArray[np.float64]]:
     """Gaps of mean 1 and coefficient of variation `cv`, in chunks of one size, so that a longer run only appends.
 
-    cv 1: exponential (Poisson arrivals). Above: two-phase hyperexponential with balanced means [Tijms 1994, B.2]: most gaps
-    short, a few long, which is what batches look like (farm-facts D1: cv 2.72, a third of the gaps under 10 minutes).
-    Below: gamma of shape 1/cv^2; 0: a steady beat.
+    cv 1: exponential (Poisson arrivals). Above: two-phase hyperexponential with balanced means [Tijms 1994, B.2]: most
+    gaps short, a few long, as batches look (farm-facts D1: cv 2.72, a third of the gaps under 10 minutes). Below: gamma
+    of shape 1/cv^2; 0: a steady beat.
     """
     if not 0 <= cv <= 100:
         raise InputError(f"arrivals.cv must lie between 0 and 100, not {cv:g}", hint="1 is Poisson; CI is near 2.7")
@@ -113,7 +116,7 @@ class _WeekClock:
 
 
 def expected(rate_per_s: float, pattern: str, phase_s: float, horizon_s: float) -> int:
-    """About how many arrivals fall into the horizon (rounded up), to refuse a run that would not fit into memory."""
+    """How many arrivals fall into the horizon, whole hours counted, to refuse a run that would not fit into memory."""
     weights = week_weights(pattern)
     full, rest_s = divmod(horizon_s, WEEK_S)
     hours = (np.arange(int(rest_s // HOUR_S) + 1) + int(phase_s // HOUR_S)) % WEEK_HOURS

@@ -1,8 +1,8 @@
 """The draw: from a scenario's workload and a seed to the list of requests that every candidate faces.
 
-In: scenario, graphs, seed. Out: `Request`s in the order of their earliest arrival: one that waits for others (`needs`, `after`) stands
-behind them, where it would stand if they took no time. What is drawn for an entry is a function of that entry and the
-seed alone (`sim.workload.streams`); only the trunk's content is common to all entries, as a repository's is.
+In: scenario, graphs, seed. Out: `Request`s in the order of their earliest arrival: one that waits for others (`needs`,
+`after`) stands where it would if they took no time. What is drawn for an entry is a function of that entry and the seed
+alone (`sim.workload.streams`); only the trunk's content is common to all entries, as a repository's is.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
+from sim.errors import InputError
 from sim.graph import Graphs
 from sim.scenario.fields.scenario import Scenario
 from sim.scenario.fields.workload import Job
-from sim.workload.failures import TargetGraphs, failing_step
+from sim.workload.arrivals import expected
+from sim.workload.failures import TargetGraphs, after_success, failing_step
 from sim.workload.history import History
-from sim.workload.pushes import Push, pushes
+from sim.workload.pushes import FASTEST_BUILD_S, Push, pushes
 from sim.workload.request import Request
 
 MAX_REQUESTS = 1_000_000  # about 1 GB of requests: beyond it the horizon or the rate is a typing error
@@ -29,20 +31,42 @@ Args = tuple[tuple[str, str], ...]
 def draw(scenario: Scenario, graphs: Graphs, seed: int) -> list[Request]:
     """All requests of a run, `index` being the place in the list. `InputError` for a workload that cannot be drawn.
 
-    A push that comes before the horizon brings all its jobs; a closed client's push or a re-run is left out only when it
-    cannot come before the horizon, so the caller drops those that in the run come too late.
+    A push that comes before the horizon brings all its jobs; a closed client's push or a re-run is left out only when
+    it cannot come before the horizon, so the caller drops those that in the run come too late.
     """
+    _check(scenario)
+    drafts = _in_order(_Drawing(scenario, graphs, seed), scenario.requests or MAX_REQUESTS + 1)
+    if len(drafts) > MAX_REQUESTS:
+        raise _too_many(scenario)
+    if not drafts and all(entry.arrivals.times or entry.arrivals.csv for entry in scenario.workload):
+        raise scenario.problem(("workload",), "no request arrives before the horizon", "raise horizon")
+    return _finished(scenario, drafts)
+
+
+def _check(scenario: Scenario) -> None:
+    """What the loader cannot see: a failure chain that does not exist, a run that does not fit, a git history."""
+    count = float(scenario.requests or 0)
     for index, entry in enumerate(scenario.workload):
         if entry.changes.git is not None:
             place = ("workload", index, "changes", "git")
             raise scenario.problem(place, "a git history is not read here", "list rows of paths and share")
-    drafts = _in_order(_Drawing(scenario, graphs, seed), scenario.requests or MAX_REQUESTS + 1)
-    if len(drafts) > MAX_REQUESTS:
-        hint = "shorten the horizon, lower the rate, give clients a think time, or set requests"
-        raise scenario.problem(("workload",), f"more than {MAX_REQUESTS:,} requests", hint)
-    if not drafts and all(entry.arrivals.times or entry.arrivals.csv for entry in scenario.workload):
-        raise scenario.problem(("workload",), "no request arrives before the horizon", "raise horizon")
-    return _finished(scenario, drafts)
+        if entry.fails.after_failure is not None:
+            try:
+                after_success(entry.fails.rate, entry.fails.after_failure)
+            except InputError as error:
+                raise scenario.problem(("workload", index, "fails"), error.what, error.hint) from None
+        given, jobs = entry.arrivals, len(entry.jobs)
+        if scenario.horizon is not None and given.rate is not None:
+            count += jobs * expected(given.rate, given.pattern, scenario.start, scenario.horizon)
+        elif scenario.horizon is not None and given.clients is not None:
+            count += jobs * given.clients * scenario.horizon / (given.think + FASTEST_BUILD_S)
+    if count > MAX_REQUESTS:
+        raise _too_many(scenario)
+
+
+def _too_many(scenario: Scenario) -> InputError:
+    hint = "shorten the horizon, lower the rate, give clients a think time, or set requests"
+    return scenario.problem(("workload",), f"more than {MAX_REQUESTS:,} requests", hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +173,8 @@ class _Drawing:
         failing = self._failing(push, planned)
         waits_for = self._last_of_client.get((push.entry, push.client))
         drafts = self._attempt(push, planned, commit, failing, 0, waits_for)
+        if drafts[0].earliest_s - planned[0].job.after >= self._horizon_s:
+            return []
         found = list(drafts)
         for attempt in range(1, push.reruns + 1):
             drafts = self._attempt(push, planned, commit, failing, attempt, max(drafts, key=lambda one: one.earliest_s))
@@ -168,10 +194,12 @@ class _Drawing:
         attempt: int,
         waits_for: _Draft | None,
     ) -> list[_Draft]:
-        """All jobs of a push, once. The first ones wait for `waits_for` (a client's last request, the former attempt)."""
+        """All jobs of a push, once. The first wait for `waits_for`: a client's last request, or the former attempt."""
         entry = self._scenario.workload[push.entry]
         pause_s = (push.think_s or 0.0) if attempt == 0 else entry.reruns.after if entry.reruns is not None else 0.0
-        start_s = push.earliest_s if attempt == 0 or waits_for is None else waits_for.earliest_s + pause_s
+        start_s = push.earliest_s if attempt == 0 else 0.0
+        if waits_for is not None:  # re-runs and later jobs may hold a client up beyond its think times
+            start_s = max(start_s, waits_for.earliest_s + pause_s)
         by_number: dict[int, _Draft] = {}
         for plan, failing_digests in zip(planned, failing, strict=True):
             job = plan.job
@@ -203,7 +231,7 @@ class _Drawing:
         return list(by_number.values())
 
     def _failing(self, push: Push, planned: Sequence[PlannedJob]) -> list[frozenset[str]]:
-        """For each job, the digests of the push's failing step that its own graphs hold; all empty for a push that passes."""
+        """For each job, the digests of the push's failing step that its graphs hold; empty for a push that passes."""
         if not push.is_failing:
             return [frozenset()] * len(planned)
         graphs = [self._graphs_of(plan) for plan in planned]

@@ -1,7 +1,7 @@
 """Which pushes fail, and at which step: failures have a memory, and a commit fails where its change arrives.
 
-In: the long-run rate and the chance of a failure after a failure; the graphs of a push's jobs. Out: a chain of yes and no;
-digests of the step that fails. Source of the memory: farm-facts D1 (12.3 % in all, 71.5 % after a failure, 4.3 % after a success).
+In: the long-run rate and the chance of a failure after a failure; the graphs of a push's jobs. Out: a chain of yes and
+no; digests of the step that fails. Source: farm-facts D1 (12.3 % in all, 71.5 % after a failure, 4.3 % after none).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class TargetGraphs:
         object.__setattr__(self, "digests", every)
 
     def exec_steps(self) -> list[tuple[int, frozenset[str]]]:
-        """RUNs in the first platform's order: the step's place there, and its digest on every platform (same ordinal)."""
+        """RUNs in the first platform's order: the place there, and the digests of the same ordinal on all platforms."""
         first, *others = ([at for at, step in enumerate(graph.steps) if step.kind == "exec"] for graph in self.graphs)
         found = []
         for ordinal, place in enumerate(first):

@@ -1,12 +1,13 @@
 """What the files hold at each commit: lines of commits, a trunk and branches, and edits laid over them.
 
 In: commits (which paths, on which branch) and the scenario's edits, in order of time. Out: a `Content` for any request.
-The law: branch 0 is the trunk, one for all entries, as one repository has one. Each entry has its own further branches: such a
-branch starts from the trunk as it is at the branch's first push, and then only its own commits build on it; nothing is merged.
+The law: branch 0 is the trunk, one for all entries, as one repository has one. Each entry has its own further branches.
+A branch starts from the trunk as it is at the branch's first push; then only its own commits build on it.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,7 +19,7 @@ TRUNK = 0
 
 @dataclass(slots=True)
 class _Line:
-    """For each path that changed: when, and the version written then. `contents` keeps what was already put together."""
+    """For each path that changed: when, and the version written then. `contents` keeps what was put together."""
 
     written: dict[str, tuple[float, int]] = field(default_factory=dict)
     contents: dict[int, Content] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class History:
 
     def __init__(self, edits: Iterable[Edit]) -> None:
         self._edits: Sequence[Edit] = sorted(edits, key=lambda edit: edit.at)
+        self._edit_times_s = [edit.at for edit in self._edits]
         self._trunk = _Line()
         self._branches: dict[tuple[int, int], _Line] = {}
         self._seen_edits: dict[str, int] = {}
@@ -36,7 +38,7 @@ class History:
     def commit(self, entry: int, branch: int, paths: Iterable[str], version: int, time_s: float) -> None:
         """A commit writes `paths`; it is made at `time_s`, after all edits of that time."""
         line = self._line(entry, branch)
-        changed = {path: (time_s, version) for path in paths}
+        changed = dict.fromkeys(paths, (time_s, version))
         if changed:
             line.written.update(changed)
             line.contents.clear()
@@ -54,7 +56,7 @@ class History:
         return line.contents[edited]
 
     def edited_since_last(self, targets: Iterable[str], time_s: float) -> list[str]:
-        """The paths edited (`same` too) since one of these targets was last asked for; the next call starts from here."""
+        """The paths edited (`same` too) since one of these targets was last asked for; the next call starts here."""
         edited = self._edits_until(time_s)
         first = edited
         for target in targets:
@@ -63,7 +65,7 @@ class History:
         return [edit.path for edit in self._edits[first:edited]]
 
     def _edits_until(self, time_s: float) -> int:
-        return sum(1 for edit in self._edits if edit.at <= time_s)
+        return bisect_right(self._edit_times_s, time_s)
 
     def _line(self, entry: int, branch: int) -> _Line:
         if branch == TRUNK:

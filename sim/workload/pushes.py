@@ -1,7 +1,7 @@
 """Where pushes come from: one source an entry (or a closed client), each with random streams of its own.
 
-In: an entry of the workload and the seed. Out: `Push`es in order of time: when, what changes, on which branch, whether it
-fails, how often it is run again. Everything is drawn push by push from the source's own streams, so a longer run only appends.
+In: an entry of the workload and the seed. Out: `Push`es in order of time: when, what changes, on which branch, whether
+it fails, how often it is run again. All is drawn push by push from the source's streams, so a longer run only appends.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from math import isfinite, log
 from pathlib import Path
 
@@ -140,7 +140,7 @@ def _csv_arrivals(path: Path) -> list[_Arrival]:
     if not timed:
         raise InputError("holds no arrivals", where=str(path), hint="one row an arrival, under a line of column names")
     first_s = min(time_s for time_s, _ in timed) if column == "time" else 0.0
-    names = {name: TRUNK for name in TRUNK_NAMES}
+    names = dict.fromkeys(TRUNK_NAMES, TRUNK)
     found = [
         _Arrival(
             time_s - first_s,
@@ -157,10 +157,16 @@ def _csv_arrivals(path: Path) -> list[_Arrival]:
 def _time_s(written: str | None, column: str, where: str) -> float:
     text = (written or "").strip()
     try:
-        time_s = float(text) if column == "time_s" else datetime.fromisoformat(text).timestamp()
+        time_s = float(text) if column == "time_s" else _timestamp_s(text)
     except (ValueError, OverflowError):
         kind = "a number of seconds" if column == "time_s" else "an ISO time, as 2026-03-02T08:15:00Z"
         raise InputError(f"'{text}' is not {kind}", where=where) from None
     if not isfinite(time_s) or (column == "time_s" and time_s < 0):
         raise InputError(f"'{text}' is not a time from the run's start", where=where, hint="write 0 or more seconds")
     return time_s
+
+
+def _timestamp_s(text: str) -> float:
+    """An ISO time as seconds; without a zone it is taken as UTC, so that no machine's own zone matters."""
+    read = datetime.fromisoformat(text)
+    return (read if read.tzinfo is not None else read.replace(tzinfo=UTC)).timestamp()

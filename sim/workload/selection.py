@@ -1,7 +1,7 @@
 """Which files of a context a COPY, an ADD or a bind mount selects, and whether a changed path falls among them.
 
-In: a context (folder and the files, or folders of files, that .dockerignore leaves), the selectors of an input, a path of the scenario's folder.
-Out: yes or no; or the number and the bytes of the files. Patterns are Go's `filepath.Match`, as BuildKit's selectors are.
+In: a context (its files, or folders of files, without what .dockerignore hides), an input's selectors, a changed path.
+Out: yes or no; or the number and the bytes of the files. Patterns are Go's `filepath.Match`, as BuildKit's are.
 """
 
 from __future__ import annotations
@@ -69,23 +69,25 @@ def _normal(path: str) -> str:
 class _Selector:
     """Takes a file when its parts match the file's first parts: a selected folder takes all below it."""
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_parts", "_plain")
 
     def __init__(self, written: str) -> None:
-        self._parts = [re.compile(_component(part), re.DOTALL) for part in _normal(written).split("/") if part]
+        path = _normal(written)
+        self._plain = path if not re.search(r"[*?\[\\]", path) else None
+        self._parts = [re.compile(_component(part), re.DOTALL) for part in path.split("/") if part]
 
     def takes(self, name: str) -> bool:
         """The file, or all of the folder."""
-        parts = _normal(name).split("/")
+        if self._plain is not None:
+            return not self._plain or name == self._plain or name.startswith(f"{self._plain}/")
+        parts = name.rstrip("/").split("/")
         return len(self._parts) <= len(parts) and self._agrees(parts)
 
     def may_take(self, name: str) -> bool:
         """The file, or for a folder (a large context is listed by folders) at least a part of it."""
-        return (
-            self._agrees([part for part in _normal(name).split("/") if part])
-            if name.endswith("/")
-            else self.takes(name)
-        )
+        if not name.endswith("/"):
+            return self.takes(name)
+        return self._agrees([part for part in _normal(name).split("/") if part])
 
     def _agrees(self, parts: list[str]) -> bool:
         return all(mine.fullmatch(part) is not None for mine, part in zip(self._parts, parts, strict=False))
@@ -102,7 +104,7 @@ _TOKEN = re.compile(
 
 
 def _component(pattern: str) -> str:
-    """Go's `filepath.Match` of one path component as a regular expression: parts are matched one by one, so `*` never crosses a `/`."""
+    """Go's `filepath.Match` of one part of a path, as a regular expression; `*` never meets a `/` here."""
     found = []
     for token in _TOKEN.finditer(pattern):
         if token["star"]:

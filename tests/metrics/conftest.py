@@ -2,7 +2,7 @@
 
 import pytest
 
-from sim.trace import BUILDS, RUNNERS, SAMPLES, STEPS, Meta, Prices, Trace
+from sim.trace import BUILDS, SAMPLES, STEPS, Meta, Prices, Trace
 
 # build, request, lease, target, arrived, ready, completed, outcome, reason, runner
 BUILD_ROWS = [
@@ -21,6 +21,7 @@ STEP_ROWS = [
     (3, "npm ci", 7, "exec", "cached", 40, 40, 40, None, None, 0, None, None),
     (3, "test", 8, "exec", "failed", 40, 40, 60, 3, None, 0, 5, None),
 ]
+# in the order of sim.trace.RUNNERS
 RUNNER_ROWS = [
     (0, "app", "linux/amd64", 4, None, 0, 10, 110, None),
     (1, "app", "linux/amd64", 4, 0, 20, 25, 85, None),
@@ -44,10 +45,9 @@ def a_trace(builds=BUILD_ROWS, steps=STEP_ROWS, runners=RUNNER_ROWS, samples=(),
     rows = {
         "builds": [a_build(*row) for row in builds],
         "steps": [a_step(*row) for row in steps],
-        "runners": [dict(zip(RUNNERS, row, strict=True)) for row in runners],
+        "runners": runners,
         "samples": [tuple(dict(row).get(name) for name in SAMPLES) for row in samples],
     }
-    rows["runners"] = [tuple(row.values()) for row in rows["runners"]]
     return Trace.from_rows(rows, Meta(**{"source": "simulated", "name": "hand", "prices": PRICES} | meta))
 
 

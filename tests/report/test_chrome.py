@@ -1,6 +1,7 @@
 import json
 import random
 from collections import defaultdict
+from itertools import pairwise
 
 import pytest
 
@@ -71,7 +72,7 @@ def test_bars_of_a_lane_never_overlap(trace):
     assert len({tid for _, tid in of_lane}) == len(of_lane)
     for spans in of_lane.values():
         spans.sort()
-        assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+        assert all(before[1] <= after[0] for before, after in pairwise(spans))
 
 
 def test_every_step_and_build_is_drawn_once(trace):

@@ -33,7 +33,7 @@ class _Layer:
 class Cache:
     """A view of a base: main's (`clone()` was not called) or a clone's."""
 
-    __slots__ = ("_base", "_limit", "_own", "attempts", "mounts")
+    __slots__ = ("_base", "_bytes", "_changed_s", "_limit", "_own", "attempts", "byte_s", "mounts")
 
     def __init__(self) -> None:
         self._own = _Layer()
@@ -41,6 +41,18 @@ class Cache:
         self._limit: float = inf
         self.mounts: dict[tuple[str, int], int] = {}
         self.attempts: dict[int, int] = {}
+        self.byte_s = 0.0
+        self._bytes = 0.0
+        self._changed_s = 0.0
+
+    def grow(self, now_s: float, added_bytes: float, max_bytes: float) -> None:
+        """Layers were added (or, with 0 bytes, time has passed): `byte_s` is the integral of what is stored, for its price.
+
+        What lies above `max_bytes` is taken as collected at once.
+        """
+        self.byte_s += min(self._bytes, max_bytes) * (now_s - self._changed_s)
+        self._changed_s = now_s
+        self._bytes += added_bytes
 
     def clone(self) -> Cache:
         """A fork of main's cache as it is now; neither sees what the other adds later."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from math import ceil, sqrt
+from math import ceil, inf, sqrt
 from random import Random
 from typing import TYPE_CHECKING, Protocol
 
@@ -139,6 +139,7 @@ class Daemon:
         seen: Seen,
         slots: int = 0,
         dedup: bool = True,
+        cache_bytes: float = inf,
         slowdowns: dict[str, float] | None = None,
     ) -> None:
         self.engine = engine
@@ -150,6 +151,7 @@ class Daemon:
         self.seen = seen
         self.limited = slots > 0
         self.dedup = dedup
+        self.cache_bytes = cache_bytes
         self.slowdowns = slowdowns or {}
         self._free = slots
         self._queue: deque[Edge] = deque()
@@ -332,6 +334,8 @@ class Daemon:
             edge.result = self._result(edge)
             if kind not in (CONTEXT, PREAMBLE):
                 self.cache.add_record(edge.key, edge.result)
+                cost = edge.cost
+                self.cache.grow(edge.completed_s, cost.layer_bytes or cost.write_bytes, self.cache_bytes)
                 if edge.no_cache:
                     self._count_attempt(edge.key)
         # The slot is free before the next step of this build asks: a queue of others comes first (semantics 13.4).

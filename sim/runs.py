@@ -1,0 +1,248 @@
+"""Runs: a scenario made ready, simulated once or many times, in one process or over many.
+
+In: scenarios (candidates are the same scenario with other settings), a root seed, a number of replications. Out: traces, or
+what `measure` makes of each, in order of (candidate, replication): the same for any number of workers. In a replication
+all candidates face the same requests and the same costs (common random numbers).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from hashlib import sha256
+from math import inf
+from typing import TypeVar
+
+import numpy as np
+
+from sim import __version__
+from sim.graph import Graphs, GraphSpec, TargetSpec, load_graphs
+from sim.model.simulate import simulate as simulate_requests
+from sim.profile import Profile
+from sim.scenario import Scenario, resolve_farm
+from sim.scenario.farm import Farm
+from sim.trace import Json, Meta, Prices, Trace
+from sim.workload import Request, draw
+
+T = TypeVar("T")
+Say = Callable[[str], None]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A scenario with everything that simulating it needs; it can be sent to another process."""
+
+    label: str
+    scenario: Scenario
+    graphs: Graphs
+    profile: Profile
+    farm: Farm
+
+    @property
+    def workload_key(self) -> str:
+        """Equal for cases whose requests are the same at the same seed."""
+        drawn_from = {"workload", "edits", "start", "horizon", "requests"}
+        return sha256(self.scenario.model_dump_json(include=drawn_from).encode()).hexdigest()
+
+
+def graph_spec(scenario: Scenario) -> GraphSpec:
+    """What `sim.graph` needs to know of a scenario."""
+    platforms = tuple(scenario.farm.platforms or ()) or ("linux/amd64",)
+    targets = {
+        name: TargetSpec(one.dockerfile, one.context, one.target or "", one.args, one.platforms)
+        for name, one in (scenario.targets or {}).items()
+    }
+    jobs = [job for entry in scenario.workload for job in entry.jobs]
+    return GraphSpec(
+        folder=scenario.folder,
+        file=scenario.path.name,
+        bake=scenario.bake,
+        targets=targets,
+        args_variants=tuple(dict.fromkeys(tuple(sorted(job.args.items())) for job in jobs)),
+        platforms=platforms,
+        asked=tuple(dict.fromkeys(name for job in jobs for name in job.build)) if scenario.bake else (),
+    )
+
+
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def prepare(
+    scenario: Scenario, *, label: str = "", graphs: Graphs | None = None, refresh: bool = False, say: Say = _to_stderr
+) -> Case:
+    """Read the lock file (or make it), resolve the farm, collect the costs. `graphs`: another candidate's, if they are equal.
+
+    Raises InputError for what does not fit together, EnvironmentMissing when a lock file must be made without Go.
+    """
+    graphs = graphs or load_graphs(graph_spec(scenario), refresh=refresh, say=say)
+    for at, entry in enumerate(scenario.workload):
+        for job in entry.jobs:
+            for name in job.build:
+                _check_target(scenario, graphs, at, name)
+    farm = resolve_farm(scenario, graphs.targets, graphs.project_ids)
+    file = scenario.folder / scenario.profile if scenario.profile else None
+    return Case(label or scenario.name, scenario, graphs, Profile.of(scenario.costs, file), farm)
+
+
+def _check_target(scenario: Scenario, graphs: Graphs, entry: int, name: str) -> None:
+    from sim.errors import InputError
+
+    try:
+        graphs.asked(name)
+    except InputError as error:
+        raise InputError(error.what, where=scenario.where("workload", entry, "build"), hint=error.hint) from None
+
+
+def seeds(root: int, replication: int) -> tuple[int, int]:
+    """The seeds of a replication: for its requests, and for costs and chance on the farm."""
+    requests, farm = np.random.SeedSequence(root, spawn_key=(replication,)).generate_state(2)
+    return int(requests), int(farm)
+
+
+def requests_of(case: Case, seed: int, replication: int = 0) -> list[Request]:
+    """The requests of a replication."""
+    return draw(case.scenario, case.graphs, seeds(seed, replication)[0])
+
+
+def simulate_case(
+    case: Case, *, seed: int = 1, replication: int = 0, requests: Sequence[Request] | None = None, steps: bool = True
+) -> Trace:
+    """One replication."""
+    scenario = case.scenario
+    given = requests if requests is not None else requests_of(case, seed, replication)
+    return simulate_requests(
+        case.farm,
+        given,
+        case.profile,
+        case.graphs,
+        seed=seeds(seed, replication)[1],
+        meta=_meta(case, seed, replication),
+        steps=steps,
+        horizon_s=scenario.horizon or inf,
+    )
+
+
+def _meta(case: Case, seed: int, replication: int) -> Meta:
+    scenario, farm = case.scenario, case.farm
+    resolved: dict[str, Json] = {
+        "file": scenario.path.name,
+        "sha256": scenario.text_sha256,
+        "farm": _plain(asdict(farm)),
+        "projects": dict(farm.projects),
+        "root_seed": seed,
+        "replication": replication,
+    }
+    return Meta(
+        source="simulated",
+        name=case.label,
+        scenario=resolved,
+        prices=Prices.of(farm),
+        profile=scenario.profile or "priors",
+        versions={"buildcast": __version__, "python": sys.version.split()[0]},
+        horizon_s=scenario.horizon,
+        warmup_s=scenario.warmup,
+    )
+
+
+def _plain(value: object) -> Json:
+    """JSON-able: infinity is written as text, tuples as lists, mappings by text."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float) and value in (inf, -inf):
+        return "inf"
+    return value if isinstance(value, bool | int | float | str) or value is None else str(value)
+
+
+def replicate(
+    cases: Sequence[Case],
+    measure: Callable[[Trace], T],
+    *,
+    replications: int,
+    seed: int = 1,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    steps: bool = True,
+    progress: Progress | None = None,
+) -> list[list[T]]:
+    """`measure` of every case in every replication: one list a case, in order of replication.
+
+    `measure` must be a module's function (it is sent to the workers). `workers` 1 runs here; default: the machine's
+    cores. Any `concurrent.futures.Executor` may be given instead (dask's `client.get_executor()`, loky).
+    """
+    blob = pickle.dumps(list(cases))
+    tasks = [(case, replication) for replication in range(replications) for case in range(len(cases))]
+    found: dict[tuple[int, int], T] = {}
+
+    def keep(place: tuple[int, int], value: T) -> None:
+        found[place] = value
+        if progress is not None:
+            progress(len(found), len(tasks))
+
+    workers = workers or len(os.sched_getaffinity(0))
+    if executor is None and (workers == 1 or len(tasks) == 1):
+        for case, replication in tasks:
+            keep((case, replication), _work(blob, case, replication, seed, steps, measure))
+    elif executor is not None:
+        _collect(executor, blob, tasks, seed, steps, measure, keep)
+    else:
+        # Spawned, not forked: the parent may have threads (pyarrow's, a notebook's).
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_ignore_interrupt) as pool:
+            _collect(pool, blob, tasks, seed, steps, measure, keep)
+    return [[found[case, replication] for replication in range(replications)] for case in range(len(cases))]
+
+
+def _collect(
+    executor: Executor,
+    blob: bytes,
+    tasks: Sequence[tuple[int, int]],
+    seed: int,
+    steps: bool,
+    measure: Callable[[Trace], T],
+    keep: Callable[[tuple[int, int], T], None],
+) -> None:
+    waiting: dict[Future[T], tuple[int, int]] = {}
+    try:
+        for case, replication in tasks:
+            waiting[executor.submit(_work, blob, case, replication, seed, steps, measure)] = (case, replication)
+        for future in as_completed(waiting):
+            keep(waiting[future], future.result())
+    except BaseException:
+        for future in waiting:
+            future.cancel()
+        raise
+
+
+def _ignore_interrupt() -> None:
+    """^C goes to the parent alone; workers end their task and then with the pool."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@lru_cache(maxsize=4)
+def _cases(blob: bytes) -> list[Case]:
+    cases: list[Case] = pickle.loads(blob)
+    return cases
+
+
+@lru_cache(maxsize=4)
+def _requests(blob: bytes, workload_key: str, case: int, seed: int, replication: int) -> list[Request]:
+    return requests_of(_cases(blob)[case], seed, replication)
+
+
+def _work(blob: bytes, case: int, replication: int, seed: int, steps: bool, measure: Callable[[Trace], T]) -> T:
+    cases = _cases(blob)
+    key = cases[case].workload_key
+    first = next(at for at, one in enumerate(cases) if one.workload_key == key)
+    requests = _requests(blob, key, first, seed, replication)
+    return measure(simulate_case(cases[case], seed=seed, replication=replication, requests=requests, steps=steps))

@@ -1,0 +1,97 @@
+"""What a study keeps of a run: some thirty numbers, so that a worker sends no trace home.
+
+In: a trace. Out: `Measures`, by name; nan where the run cannot tell.
+"""
+
+from __future__ import annotations
+
+from math import nan
+
+from sim.metrics import objective, summarise
+from sim.trace import Trace
+
+Measures = dict[str, float]
+
+
+def measure(trace: Trace) -> Measures:
+    """The numbers of a run that comparisons and verdicts use. Seconds, core-seconds, dollars, shares."""
+    summary = summarise(trace)[0]
+    steps, dedup, money = summary.steps, summary.dedup, summary.money
+    outcomes = steps.outcomes or {}
+    looked_up = sum(outcomes.get(name, 0) for name in ("executed", "cached", "shared", "failed"))
+    found: dict[str, float | None] = {
+        "cost_per_request": objective(trace, "cost_per_request"),
+        "cost_per_lease_minute": objective(trace, "cost_per_request", per="lease"),
+        "cost_per_runner_minute": objective(trace, "cost_per_request", per="runner"),
+        "mean_duration": summary.duration_s.mean,
+        "p50_duration": summary.duration_s.p50,
+        "p90_duration": summary.duration_s.p90,
+        "p95_duration": summary.duration_s.p95,
+        "p99_duration": summary.duration_s.p99,
+        "makespan": float(trace.builds.numbers("completed_s").max()) if len(trace.builds) else nan,
+        "runner_minutes": summary.runner_minutes,
+        "lease_minutes": summary.lease_minutes,
+        "requests": summary.requests,
+        "queue_s": summary.queue_s.mean,
+        "boot_s": summary.boot_s.mean,
+        "slot_wait_s": summary.slot_wait_s.mean,
+        "dedup_wait_s": dedup.wait_s.total,
+        "dedup_saved_cpu_s": dedup.saved_cpu_s,
+        "cpu_s": steps.cpu_s,
+        "hit_share": _share(outcomes.get("cached", 0) + outcomes.get("shared", 0), looked_up),
+        "executed_steps": outcomes.get("executed", 0),
+        "clone_repeats": steps.clone_repeats,
+        "clone_repeat_cpu_s": steps.clone_repeat_cpu_s,
+        "stretch": _stretch(trace),
+        "utilisation": _utilisation(trace, summary.pools),
+        "clones": sum(pool.clones for pool in summary.pools),
+        "runners": sum(pool.runners for pool in summary.pools),
+        "failed": summary.request_outcomes.get("failed", 0),
+        "cancelled": summary.request_outcomes.get("cancelled", 0),
+        "timed_out": summary.request_outcomes.get("timed_out", 0),
+        "minutes_usd": money.minutes_usd,
+        "cache_usd": money.cache_usd,
+        "waiting_usd": money.waiting_usd,
+        "prior_share": summary.prior_share,
+    }
+    return {name: nan if value is None else float(value) for name, value in found.items()}
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else nan
+
+
+def _utilisation(trace: Trace, pools: tuple[object, ...]) -> float:
+    """CPU used of CPU that was up, over all pools."""
+    cpu_s = offered_s = 0.0
+    runners, steps = trace.runners, trace.steps
+    if not len(steps):
+        return nan
+    cpu_s = float(steps.numbers("cpu_s").sum())
+    up_s = runners.numbers("stopped_s") - runners.numbers("ready_s")
+    offered_s = float((up_s * runners.numbers("cpus")).sum())
+    return _share(cpu_s, offered_s)
+
+
+def _stretch(trace: Trace) -> float:
+    """How much longer CPU work took than on as many free cores as it can use: 1 is no contention.
+
+    Sum of the executed RUN steps' times over the sum of core-seconds / min(threads, cpus) of the same steps.
+    """
+    steps, runners = trace.steps, trace.runners
+    if not len(steps):
+        return nan
+    ran = steps.equals("outcome", "executed") & steps.equals("kind", "exec") & (steps.numbers("cpu_s") > 1.0)
+    cpus_of = dict(zip(runners.numbers("runner").tolist(), runners.numbers("cpus").tolist(), strict=True))
+    wall_s = alone_s = 0.0
+    rows = zip(
+        steps.numbers("runner")[ran].tolist(),
+        steps.numbers("threads")[ran].tolist(),
+        steps.numbers("cpu_s")[ran].tolist(),
+        (steps.numbers("completed_s") - steps.numbers("started_s"))[ran].tolist(),
+        strict=True,
+    )
+    for runner, threads, cpu_s, took_s in rows:
+        wall_s += took_s
+        alone_s += cpu_s / min(max(threads, 1.0), cpus_of.get(runner, 1.0))
+    return _share(wall_s, alone_s)

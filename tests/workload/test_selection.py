@@ -1,0 +1,59 @@
+"""Which files a COPY takes: BuildKit's patterns, folders, new files, contexts below the scenario's folder."""
+
+import pytest
+
+from sim.graph import Context
+from sim.workload.selection import selected, touches
+
+APP = Context("app", {"a.json": 1, "src/x.txt": 10, "src/deep/y.txt": 100, "source.txt": 1000, "docs/z.md": 5})
+TOP = Context(".", {"app/a.json": 1, "lib/b.json": 2})
+
+
+@pytest.mark.parametrize(
+    ("context", "paths", "changed", "answer"),
+    [
+        (APP, ("/src",), "app/src/x.txt", True),
+        (APP, ("/src",), "app/src/", True),
+        (APP, ("/src/",), "app/src/deep/", True),
+        (APP, ("/src",), "app/source.txt", False),
+        (APP, ("/src",), "app/docs/", False),
+        (APP, ("/src",), "app/src/new.txt", True),  # not listed: a new file
+        (APP, ("/*.json",), "app/a.json", True),
+        (APP, ("/*.json",), "app/new.json", True),
+        (APP, ("/*.json",), "app/src/new.json", False),  # * does not cross a /
+        (APP, ("/src/*/y.txt",), "app/src/deep/y.txt", True),
+        (APP, ("/[a-c].json",), "app/a.json", True),
+        (APP, ("/[^a-c].json",), "app/a.json", False),
+        (APP, ("/",), "app/docs/z.md", True),
+        (APP, (), "app/docs/z.md", True),
+        (APP, ("/docs", "/src"), "app/src/x.txt", True),
+        (APP, ("/",), "lib/b.json", False),
+        (APP, ("/",), "application/a.json", False),
+        (APP, ("/",), "app/ignored/", False),  # a folder of which .dockerignore leaves nothing
+        (APP, ("/src",), "app/", True),  # the whole context
+        (APP, ("/other",), "app/", False),
+        (TOP, ("/app",), "app/", True),
+        (TOP, ("/lib",), "app/", False),
+        (TOP, ("/app",), "./", True),
+        (TOP, ("/app/a.json",), "./app/a.json", True),
+        (APP, ("/etc/passwd",), "app/src/", False),
+    ],
+)
+def test_touches(context, paths, changed, answer):
+    assert touches(context, paths, changed) is answer
+
+
+def test_a_context_listed_by_folders_errs_on_the_side_of_change():
+    large = Context(".", {"src/": 100, "package.json": 1, "lib/": 50})
+    assert touches(large, ("/src",), "src/deep/")
+    assert touches(large, ("/src/deep/a.txt",), "src/")
+    assert not touches(large, ("/lib",), "src/deep/")
+    assert selected(large, ("/src",)) == (1, 100)
+
+
+@pytest.mark.parametrize(
+    ("paths", "counted"),
+    [(("/",), (5, 1116)), ((), (5, 1116)), (("/src",), (2, 110)), (("/src", "/src/x.txt"), (2, 110)), (("/no",), (0, 0))],
+)
+def test_selected_counts_each_file_once(paths, counted):
+    assert selected(APP, paths) == counted
