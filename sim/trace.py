@@ -174,7 +174,8 @@ class Meta:
     """What must be known about a run to judge its tables.
 
     `scenario` is the resolved scenario. `origin_s` says where the predicted time comes from (rule, prior, constant,
-    profile); `cache_byte_s` is the integral of the base caches' bytes over the run (clones are free: farm-facts A1).
+    profile); `cache_byte_s` is the integral of the base caches' bytes over the run (clones are free: farm-facts A1);
+    `stretch` the time of all executed RUNs over what they take alone on their runner: contention.
     """
 
     source: Literal["simulated", "measured"]
@@ -189,6 +190,7 @@ class Meta:
     warmup_s: float = 0.0
     origin_s: Mapping[str, float] = field(default_factory=dict)
     cache_byte_s: float | None = None
+    stretch: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

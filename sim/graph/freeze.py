@@ -201,7 +201,11 @@ def _check_folders(spec: GraphSpec, name: str, target: Target) -> None:
     for folder in [target.context, *(v.removeprefix("dir:") for v in target.contexts.values() if v.startswith("dir:"))]:
         if not (spec.folder / folder).is_dir():
             raise InputError(f"target '{name}': its context '{folder}' is no folder", where=where)
-    if not target.inline and not (spec.folder / target.dockerfile).is_file():
+    dockerfile = spec.folder / target.dockerfile
+    has_small = (
+        dockerfile.name == "Dockerfile" and dockerfile.with_name("dockerfile").is_file()
+    )  # as BuildKit accepts it
+    if not target.inline and not has_small and not dockerfile.is_file():
         raise InputError(f"target '{name}': there is no '{target.dockerfile}'", where=where)
 
 
@@ -237,6 +241,11 @@ class _Asking:
                 value = "target:" + self.need(base, args, has or self.targets[base].platforms[:1])
             elif value.startswith("dir:"):
                 value = "dir:" + str((self.spec.folder / value.removeprefix("dir:")).absolute())
+            elif value.startswith(
+                "oci-layout://"
+            ):  # the frontend wants a digest; which image it is does not matter here
+                digest = value.partition("@")[2] or "sha256:" + hashlib.sha256(value.encode()).hexdigest()
+                value = f"oci-layout://layout@{digest}"
             contexts[context] = value
         key = self._keys[name, args, platforms] = f"b{len(self.builds)}"
         self._names[key] = name

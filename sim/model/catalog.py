@@ -111,21 +111,20 @@ class Catalog:
         if compiled is None:
             graph = self._graphs.graph(target, args, platforms)
             for base in imports:
-                # Cutting one base may drop steps of another: look the link up again each time.
-                link = next((link for link in graph.links if link.target == base), None)
-                if link is not None:
-                    graph = cut(graph, link, f"[context {base}] import {base}")
+                # Cutting one base may have dropped another's steps.
+                if any(link.target == base for link in graph.links):
+                    graph = cut(graph, base, base)
             compiled = self._compiled[place] = Compiled(graph, self._profile)
-            for index, source in compiled.imports.items():
-                base = self._compile(source, args, platforms, ())
-                total = image_bytes(base)
+            for index, base in compiled.imports.items():
+                total = image_bytes(self._compile(base, args, platforms, ()))
                 compiled.costs[index] = Cost(download_bytes=total / 2, write_bytes=total)
         return compiled
 
     def names(self, request: Request, parts: dict[str, Part]) -> dict[str, Names]:
         """By target, the vertex names and those of the inputs as buildx shows them.
 
-        A bake of several targets puts the target's name in front; a step that several share has the first one's to reach the daemon: a base's, else by name.
+        A bake of several targets puts the target's name in front; a step that several share has the name of the first
+        to reach the daemon: a base, else by name.
         """
         place = tuple(id(part.compiled) for part in parts.values())
         found = self._names.get(place)
@@ -155,7 +154,9 @@ class Catalog:
             # Bases of other projects first: their results are part of their consumers' keys.
             for site, target, part in sorted(parts, key=lambda one: len(one[2].imports)):
                 imported = {base: results.get((base, site[1]), 0) for base in part.imports}
-                results[target, site[1]] = _warm_part(part.compiled, *cache_of[site], self._profile, self._seed, imported)
+                results[target, site[1]] = _warm_part(
+                    part.compiled, *cache_of[site], self._profile, self._seed, imported
+                )
 
 
 def _warm_part(
@@ -202,16 +203,18 @@ def image_bytes(compiled: Compiled) -> float:
         cost = compiled.costs[index]
         total += cost.layer_bytes or cost.write_bytes
         for position, given in enumerate(compiled.inputs[index]):
-            if given not in seen and position not in compiled.content_positions[index] and compiled.kinds[given] != CONTEXT:
+            if (
+                given not in seen
+                and position not in compiled.content_positions[index]
+                and compiled.kinds[given] != CONTEXT
+            ):
                 seen.add(given)
                 stack.append(given)
     return total
 
 
 def _context_bytes(compiled: Compiled) -> float:
-    return sum(
-        cost.write_bytes for cost, kind in zip(compiled.costs, compiled.kinds, strict=True) if kind == CONTEXT
-    )
+    return sum(cost.write_bytes for cost, kind in zip(compiled.costs, compiled.kinds, strict=True) if kind == CONTEXT)
 
 
 def _bases_first(parts: dict[str, Part]) -> list[str]:
@@ -231,4 +234,3 @@ def _bases_first(parts: dict[str, Part]) -> list[str]:
 
 def _prefixed(target: str, name: str) -> str:
     return f"[{target} {name[1:]}" if name.startswith("[") else f"[{target}] {name}"
-

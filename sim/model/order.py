@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from simpy.events import Timeout
 
-from sim.model.catalog import Part
 from sim.model.buildkit.session import Session
-from sim.model.site import Lease
 from sim.model.buildkit.solve import Solve
+from sim.model.catalog import Part
+from sim.model.site import Lease
 from sim.workload.request import Request
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ class Order:
         self._on_end = on_end
         self._exports: dict[tuple[str, str], int] = {}
         self._shares = [
-            _Share(project, platform, parts)
-            for (project, platform), parts in world.catalog.leases(request).items()
+            _Share(project, platform, parts) for (project, platform), parts in world.catalog.leases(request).items()
         ]
         self._open = len(self._shares)
 
@@ -58,7 +57,9 @@ class Order:
         """Ask for all leases at once; what waits too long for a runner gives up."""
         world, request = self._world, self.request
         if request.cancel_after_s is not None:
-            Timeout(world.env, request.cancel_after_s).callbacks.append(lambda _: self.cancel("cancelled by its client"))
+            Timeout(world.env, request.cancel_after_s).callbacks.append(
+                lambda _: self.cancel("cancelled by its client")
+            )
         timeout_s = world.farm.acquire_timeout_s
         for share in self._shares:
             if self.outcome != "ok":

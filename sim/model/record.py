@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sim.model.buildkit.compiled import KIND_NAMES
-from sim.trace import Meta, Table, Trace
+from sim.trace import Cell, Meta, Table, Trace
 
 if TYPE_CHECKING:
     from sim.model.buildkit.daemon import Edge
     from sim.model.buildkit.solve import Solve
 
-Row = tuple[object, ...]
+Row = tuple[Cell, ...]
 
 
 class Recorder:
@@ -27,6 +27,7 @@ class Recorder:
         self.steps: list[Row] = []
         self.runners: list[Row] = []
         self.cache_byte_s = 0.0
+        self.busy_s = self.alone_s = 0.0
         self.origin_s = {"rule": 0.0, "prior": 0.0, "constant": 0.0, "profile": 0.0}
 
     def step(self, solve: Solve, index: int, edge: Edge, outcome: str, ready_s: float, pays: bool) -> None:
@@ -36,7 +37,11 @@ class Recorder:
         completed_s = edge.completed_s if done else solve.daemon.engine.now
         cost = edge.cost
         if mine:
-            self.origin_s[cost.origin] += completed_s - edge.started_s
+            took_s = completed_s - edge.started_s
+            self.origin_s[cost.origin] += took_s
+            if outcome == "executed" and edge.alone_s:
+                self.busy_s += took_s - edge.lock_wait_s
+                self.alone_s += edge.alone_s
         if not self.keeps_steps:
             return
         compiled = solve.compiled
@@ -98,7 +103,13 @@ class Recorder:
 
     def trace(self, meta: Meta | None, seed: int) -> Trace:
         """All rows as a trace; `meta` says what the caller knows of the run."""
-        meta = replace(meta or Meta(source="simulated"), seed=seed, origin_s=dict(self.origin_s), cache_byte_s=self.cache_byte_s)
+        meta = replace(
+            meta or Meta(source="simulated"),
+            seed=seed,
+            origin_s=dict(self.origin_s),
+            cache_byte_s=self.cache_byte_s,
+            stretch=self.busy_s / self.alone_s if self.alone_s else None,
+        )
         return Trace(
             builds=Table.from_rows("builds", self.builds),
             steps=Table.from_rows("steps", self.steps),

@@ -7,7 +7,7 @@ tree, not on the models, so that these problems are told together with wrong fie
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sim.errors import InputError
@@ -32,7 +32,7 @@ def check(tree: Node, folder: Path) -> Iterator[InputError]:
 
 
 def _list(tree: Node, *path: str | int) -> list[Node]:
-    node = tree.get(*path)
+    node = tree.given(*path)
     return node.entries() if node is not None else []
 
 
@@ -41,7 +41,7 @@ def _text(node: Node | None) -> str | None:
 
 
 def _one_graph_source(tree: Node) -> Iterator[InputError]:
-    bake, targets = tree.get("bake"), tree.get("targets")
+    bake, targets = tree.given("bake"), tree.given("targets")
     if bake is not None and targets is not None:
         yield InputError("bake and targets are both given", where=tree.where_key("targets"), hint="keep one of them")
     elif bake is None and targets is None:
@@ -53,14 +53,14 @@ def _one_graph_source(tree: Node) -> Iterator[InputError]:
 
 def _targets(tree: Node, folder: Path) -> Iterator[InputError]:
     """Each target's files and platforms."""
-    targets = tree.get("targets")
+    targets = tree.given("targets")
     known = _farm_platforms(tree)
     for name, target in targets.items() if targets is not None else []:
         at = f"targets.{name}"
-        context_node = target.get("context")
+        context_node = target.given("context")
         context = _text(context_node) or "."
         if not _REMOTE.match(context):
-            if context_node is not None and not (folder / context).is_dir():
+            if context_node is not None and not _is_there(folder / context, Path.is_dir):
                 yield InputError(f"{at}.context: no folder '{context}'", where=context_node.where, hint=_beside(folder))
             yield from _dockerfile(target, at, context, folder)
         for platform in _list(target, "platforms"):
@@ -70,29 +70,37 @@ def _targets(tree: Node, folder: Path) -> Iterator[InputError]:
 
 
 def _dockerfile(target: Node, at: str, context: str, folder: Path) -> Iterator[InputError]:
-    node = target.get("dockerfile")
+    node = target.given("dockerfile")
     written = _text(node) if node is not None else "Dockerfile"
-    if written is None or (folder / written).is_file():
+    if written is None or _is_there(folder / written):
         return
     where = node.where if node is not None else target.where
     hint = _beside(folder)
-    if (folder / context / written).is_file():
+    if _is_there(folder / context / written):
         hint = f"paths start at the scenario's folder: write {(Path(context) / written).as_posix()}"
     yield InputError(f"{at}.dockerfile: no file '{written}'", where=where, hint=hint)
 
 
 def _files(tree: Node, folder: Path) -> Iterator[InputError]:
     """Files and folders that other fields name."""
-    named: list[tuple[str, Node | None]] = [("bake", tree.get("bake")), ("profile", tree.get("profile"))]
+    named: list[tuple[str, Node | None]] = [("bake", tree.given("bake")), ("profile", tree.given("profile"))]
     for index, entry in enumerate(_list(tree, "workload")):
-        named.append((f"workload.{index}.arrivals.csv", entry.get("arrivals", "csv")))
-        git = entry.get("changes", "git")
-        if (path := _text(git)) is not None and git is not None and not (folder / path).is_dir():
+        named.append((f"workload.{index}.arrivals.csv", entry.given("arrivals", "csv")))
+        git = entry.given("changes", "git")
+        if (path := _text(git)) is not None and git is not None and not _is_there(folder / path, Path.is_dir):
             at = f"workload.{index}.changes.git"
             yield InputError(f"{at}: no folder '{path}'", where=git.where, hint="name a git checkout")
     for at, node in named:
-        if (path := _text(node)) is not None and node is not None and not (folder / path).is_file():
+        if (path := _text(node)) is not None and node is not None and not _is_there(folder / path):
             yield InputError(f"{at}: no file '{path}'", where=node.where, hint=_beside(folder))
+
+
+def _is_there(path: Path, kind: Callable[[Path], bool] = Path.is_file) -> bool:
+    """False also for what no system takes as a name."""
+    try:
+        return kind(path)
+    except (OSError, ValueError):
+        return False
 
 
 def _beside(folder: Path) -> str:
@@ -100,7 +108,7 @@ def _beside(folder: Path) -> str:
 
 
 def _end_of_run(tree: Node) -> Iterator[InputError]:
-    if tree.get("horizon") is not None and tree.get("requests") is not None:
+    if tree.given("horizon") is not None and tree.given("requests") is not None:
         yield InputError(
             "horizon and requests are both given", where=tree.where_key("requests"), hint="keep one of them"
         )
@@ -108,15 +116,15 @@ def _end_of_run(tree: Node) -> Iterator[InputError]:
 
 def _entry(tree: Node, entry: Node, at: str) -> Iterator[InputError]:
     """A workload entry: it ends, its targets are known, `needs` looks back."""
-    arrivals = entry.get("arrivals")
-    endless = next((name for name in ("rate", "clients") if arrivals and arrivals.get(name) is not None), None)
-    if arrivals and endless and tree.get("horizon") is None and tree.get("requests") is None:
+    arrivals = entry.given("arrivals")
+    endless = next((name for name in ("rate", "clients") if arrivals and arrivals.given(name) is not None), None)
+    if arrivals and endless and tree.given("horizon") is None and tree.given("requests") is None:
         yield InputError(
             f"{at}.arrivals: a {endless} never ends", where=arrivals.where, hint="add horizon: 5d or requests: 500"
         )
-    targets = tree.get("targets")
+    targets = tree.given("targets")
     known = [name for name, _ in targets.items()] if targets is not None else []
-    jobs = [(at, entry)] if entry.get("build") is not None else []
+    jobs = [(at, entry)] if entry.given("build") is not None else []
     jobs += [(f"{at}.jobs.{index}", job) for index, job in enumerate(_list(entry, "jobs"))]
     earlier: list[str] = []
     for job_at, job in jobs:
@@ -133,7 +141,7 @@ def _entry(tree: Node, entry: Node, at: str) -> Iterator[InputError]:
 
 def _projects(tree: Node) -> Iterator[InputError]:
     """Projects of a scenario with `targets`; those of a bake file are checked once its targets are known."""
-    projects, targets = tree.get("projects"), tree.get("targets")
+    projects, targets = tree.given("projects"), tree.given("targets")
     if projects is None or targets is None:
         return
     if projects.value == "from_bake":
@@ -152,21 +160,21 @@ def _projects(tree: Node) -> Iterator[InputError]:
 
 def _machines(tree: Node) -> Iterator[InputError]:
     """Preset and sizes are known, and the number of cpus follows from them."""
-    farm = tree.get("farm")
+    farm = tree.given("farm")
     if farm is None or not isinstance(farm.value, dict):
         return
-    named = farm.get("preset")
+    named = farm.given("preset")
     preset: Preset | None = None
-    if named is not None and named.value is not None:
+    if named is not None:
         preset = presets().get(named.text)
         if preset is None:
             hint = nearest(named.text, presets())
             yield InputError(f"farm.preset: unknown '{named.text}'", where=named.where, hint=hint)
             return
-    sizes = [("farm.size", farm.get("size"))]
-    sizes += [(f"farm.overrides.{i}.size", one.get("size")) for i, one in enumerate(_list(farm, "overrides"))]
+    sizes = [("farm.size", farm.given("size"))]
+    sizes += [(f"farm.overrides.{i}.size", one.given("size")) for i, one in enumerate(_list(farm, "overrides"))]
     for at, node in sizes:
-        if node is None or node.value is None:
+        if node is None:
             continue
         if preset is None:
             yield InputError(
@@ -177,17 +185,17 @@ def _machines(tree: Node) -> Iterator[InputError]:
             yield InputError(
                 f"{at}: preset {farm.value['preset'].text} has no size '{node.text}'", where=node.where, hint=hint
             )
-    has_size = preset is not None and (preset.default_size is not None or farm.get("size") is not None)
-    if not has_size and farm.get("runner", "cpus") is None:
-        where = runner.where if (runner := farm.get("runner")) is not None else farm.where
+    has_size = preset is not None and (preset.default_size is not None or farm.given("size") is not None)
+    if not has_size and farm.given("runner", "cpus") is None:
+        where = runner.where if (runner := farm.given("runner")) is not None else farm.where
         yield InputError("farm.runner.cpus: is missing", where=where, hint=cpus_hint(preset))
 
 
 def _farm_platforms(tree: Node) -> list[str]:
     """The platforms that the farm names, itself or through its preset; [] where targets decide."""
-    written = tree.get("farm", "platforms")
-    if written is not None and written.value is not None:
+    written = tree.given("farm", "platforms")
+    if written is not None:
         return [name for name, _ in written.items()]
-    preset = tree.get("farm", "preset")
+    preset = tree.given("farm", "preset")
     known = presets().get(preset.text) if preset is not None else None
     return list(known.farm.platforms or ()) if known is not None else []

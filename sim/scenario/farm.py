@@ -49,7 +49,7 @@ class CacheLimits:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """`per`: who pays a runner's minute, each lease on it or the runner once. `wait_hour`: a person's hour in dollars."""
+    """`per`: who pays a runner's minute, each lease on it or the runner once. `wait_hour`: dollars a person's hour."""
 
     per: Literal["lease", "runner"] = "lease"
     cache_gb_month: float = 0.0

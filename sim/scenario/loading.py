@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from sim.errors import InputError, InputErrors
 from sim.scenario.checks import check
 from sim.scenario.fields.scenario import Objective, Scenario
-from sim.scenario.problems import explain, one_line
+from sim.scenario.problems import explain
 from sim.scenario.resolve import farm_notes, farm_runner, merged_section, resolve_farm
-from sim.scenario.yaml_source import Node, apply_set, read
+from sim.scenario.yaml_source import Node, apply_set, one_line, read
 
 FILE_NAME = "scenario.yaml"
 MAX_PROBLEMS = 50  # a list of 5000 wrong rows helps nobody
@@ -29,7 +29,12 @@ def load(path: str | Path, sets: Sequence[str] = ()) -> Scenario:
     file = Path(path)
     if file.is_dir():
         file = file / FILE_NAME
-    tree, raw = read(file, str(file))
+    try:
+        tree, raw = read(file, str(file))
+    except InputErrors:
+        raise
+    except InputError as error:
+        raise InputErrors([error]) from error
     problems: list[InputError] = []
     for flag in sets:
         try:

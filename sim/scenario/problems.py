@@ -15,9 +15,7 @@ from pydantic_core import ErrorDetails
 
 from sim.errors import InputError
 from sim.scenario.fields.quantities import Section, nearest
-from sim.scenario.yaml_source import Node
-
-MAX_TEXT = 240  # a message stays one readable line, whatever was pasted into the file
+from sim.scenario.yaml_source import Node, one_line
 
 _PLAIN_WORDS = {
     "model_type": "must be a mapping of fields",
@@ -48,15 +46,11 @@ def explain(error: ValidationError, tree: Node, model: type[Section]) -> list[In
     """One InputError for each complaint, without repeats (an alias is complained of once a use)."""
     found: dict[str, InputError] = {}
     for details in error.errors(include_url=False):
+        if details["type"] == "too_short" and _locate(tree, details["loc"])[0].entries():
+            continue  # pydantic counts the valid entries; the invalid ones are complained of themselves
         problem = _explain(details, tree, model)
         found.setdefault(str(problem), problem)
     return list(found.values())
-
-
-def one_line(text: str) -> str:
-    """The text without line breaks, cut to a readable length."""
-    flat = " ".join(text.split())
-    return flat if len(flat) <= MAX_TEXT else flat[: MAX_TEXT - 3] + "..."
 
 
 def _explain(details: ErrorDetails, tree: Node, model: type[Section]) -> InputError:

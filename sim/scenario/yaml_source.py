@@ -20,6 +20,7 @@ Plain = Scalar | list["Plain"] | dict[str, "Plain"]
 
 MAX_FILE_BYTES = 5_000_000  # issue 4: a 50 MB YAML is one clear line; 5 MB are 100 times the largest real scenario
 MAX_VALUES = 500_000  # after aliases: bounds an alias bomb, and holds 100 000 arrival times
+MAX_TEXT = 240  # a message stays one readable line, whatever was pasted into the file
 MAX_DEPTH = 40  # the deepest field of design section 3 stands at depth 6
 
 # The core schema of YAML 1.2.2, section 10.3.2.
@@ -32,6 +33,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INF = re.compile(r"([-+]?)\.(inf|Inf|INF)")
 _NAN = {".nan", ".NaN", ".NAN"}
 _TAG = "tag:yaml.org,2002:"
+_TAGS = {"!", "str", "int", "float", "bool", "null", "map", "seq"}
 _MAX_DIGITS = 400  # more than any float has; Python refuses to read very long integers
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -75,6 +77,11 @@ class Node:
                 return None
         return node
 
+    def given(self, *path: str | int) -> Node | None:
+        """As `get`, but None for an empty value too: `profile:` is as if it were not there."""
+        node = self.get(*path)
+        return None if node is None or node.value is None else node
+
     def items(self) -> list[tuple[str, Node]]:
         """The entries of a mapping; of anything else none."""
         return list(self.value.items()) if isinstance(self.value, dict) else []
@@ -92,6 +99,12 @@ class Node:
         if isinstance(self.value, list):
             return [node.plain(as_text, literal) for node in self.value]
         return self.text if literal and self.value is not None else self.value
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and control characters, cut to a readable length."""
+    flat = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    return flat if len(flat) <= MAX_TEXT else flat[: MAX_TEXT - 3] + "..."
 
 
 def place(source: str, line: int, column: int) -> str:
@@ -140,7 +153,7 @@ def compose(text: str, source: str, *, marked: bool = True) -> Node:
 
 def apply_set(tree: Node, flag: str) -> Node:
     """The tree with one `a.b.0.c=value` written over it; the value is YAML. The given tree stays as it is."""
-    source = f"--set {flag}"
+    source = one_line(f"--set {flag}")
     path, equals, text = flag.partition("=")
     parts = path.strip().split(".")
     if not equals or not all(parts):
@@ -219,6 +232,9 @@ class _Composer:
                 )
             return node
         assert isinstance(event, yaml.NodeEvent)
+        tag = getattr(event, "tag", None) or "!"
+        if tag.removeprefix(_TAG) not in _TAGS:
+            self.problem(event, f"unknown tag {tag}", "remove it")
         if isinstance(event, yaml.ScalarEvent):
             node = self.scalar(event)
         elif isinstance(event, yaml.SequenceStartEvent):
@@ -241,8 +257,6 @@ class _Composer:
         tag = (event.tag or "").removeprefix(_TAG)
         if tag in {"int", "float", "bool", "null"} or (plain and not tag):
             value = _core_scalar(event.value)
-        elif tag not in {"", "!", "str"}:
-            self.problem(event, f"unknown tag {event.tag}", "remove it")
         return self.made(event, value, text=event.value)
 
     def sequence(self, event: yaml.Event, depth: int) -> Node:
@@ -304,7 +318,7 @@ class _Composer:
         return place(self.source, *self.mark(event))
 
     def problem(self, event: yaml.Event, what: str, hint: str) -> None:
-        self.problems.append(InputError(what, where=self.at(event), hint=hint))
+        self.problems.append(InputError(one_line(what), where=self.at(event), hint=hint))
 
 
 def _is_plain(event: yaml.Event) -> bool:

@@ -109,7 +109,11 @@ def candidates(path: str | Path, settings: Sequence[tuple[str, ...]], sets: Sequ
     cases: list[Case] = []
     for chosen in settings:
         scenario = load(path, [*sets, *chosen])
-        graphs = cases[0].graphs if cases and scenario.bake == cases[0].scenario.bake and _same_jobs(scenario, cases[0]) else None
+        graphs = (
+            cases[0].graphs
+            if cases and scenario.bake == cases[0].scenario.bake and _same_jobs(scenario, cases[0])
+            else None
+        )
         cases.append(prepare(scenario, label=label_of(chosen), graphs=graphs, say=say))
     return cases
 
@@ -124,7 +128,10 @@ def _same_jobs(scenario: object, case: Case) -> bool:
 
 def label_of(settings: Sequence[str]) -> str:
     """`size=large, autoscaling=off`: the settings without the sections that they stand in."""
-    return ", ".join(f"{one.partition('=')[0].rpartition('.')[2]}={one.partition('=')[2]}" for one in settings) or "as written"
+    return (
+        ", ".join(f"{one.partition('=')[0].rpartition('.')[2]}={one.partition('=')[2]}" for one in settings)
+        or "as written"
+    )
 
 
 def compare(
@@ -157,7 +164,9 @@ def evaluate(
     means = [t_interval(value, alpha) for value in values]
     if all(isnan(one.mean) for one in means):
         raise InputError(
-            f"{objective} is unknown for every candidate", where=str(scenario.path), hint="give prices or another objective"
+            f"{objective} is unknown for every candidate",
+            where=str(scenario.path),
+            hint="give prices or another objective",
         )
     best = min(range(len(cases)), key=lambda at: (isnan(means[at].mean), means[at].mean, at))
     behind = [tuple(mine - other for mine, other in zip(value, values[best], strict=True)) for value in values]

@@ -42,8 +42,8 @@ def measure(trace: Trace) -> Measures:
         "executed_steps": outcomes.get("executed", 0),
         "clone_repeats": steps.clone_repeats,
         "clone_repeat_cpu_s": steps.clone_repeat_cpu_s,
-        "stretch": _stretch(trace),
-        "utilisation": _utilisation(trace, summary.pools),
+        "stretch": trace.meta.stretch,
+        "utilisation": _utilisation(trace),
         "clones": sum(pool.clones for pool in summary.pools),
         "runners": sum(pool.runners for pool in summary.pools),
         "failed": summary.request_outcomes.get("failed", 0),
@@ -61,9 +61,8 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else nan
 
 
-def _utilisation(trace: Trace, pools: tuple[object, ...]) -> float:
+def _utilisation(trace: Trace) -> float:
     """CPU used of CPU that was up, over all pools."""
-    cpu_s = offered_s = 0.0
     runners, steps = trace.runners, trace.steps
     if not len(steps):
         return nan
@@ -71,27 +70,3 @@ def _utilisation(trace: Trace, pools: tuple[object, ...]) -> float:
     up_s = runners.numbers("stopped_s") - runners.numbers("ready_s")
     offered_s = float((up_s * runners.numbers("cpus")).sum())
     return _share(cpu_s, offered_s)
-
-
-def _stretch(trace: Trace) -> float:
-    """How much longer CPU work took than on as many free cores as it can use: 1 is no contention.
-
-    Sum of the executed RUN steps' times over the sum of core-seconds / min(threads, cpus) of the same steps.
-    """
-    steps, runners = trace.steps, trace.runners
-    if not len(steps):
-        return nan
-    ran = steps.equals("outcome", "executed") & steps.equals("kind", "exec") & (steps.numbers("cpu_s") > 1.0)
-    cpus_of = dict(zip(runners.numbers("runner").tolist(), runners.numbers("cpus").tolist(), strict=True))
-    wall_s = alone_s = 0.0
-    rows = zip(
-        steps.numbers("runner")[ran].tolist(),
-        steps.numbers("threads")[ran].tolist(),
-        steps.numbers("cpu_s")[ran].tolist(),
-        (steps.numbers("completed_s") - steps.numbers("started_s"))[ran].tolist(),
-        strict=True,
-    )
-    for runner, threads, cpu_s, took_s in rows:
-        wall_s += took_s
-        alone_s += cpu_s / min(max(threads, 1.0), cpus_of.get(runner, 1.0))
-    return _share(wall_s, alone_s)

@@ -140,3 +140,23 @@ def test_mistake_in_a_bake_file(make, hcl, said):
         make({"bake.hcl": hcl, **IMAGE}, bake="bake.hcl")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_named_contexts_of_every_kind_need_no_network(make):
+    hcl = """target "app" {
+  contexts = {
+    image = "docker-image://busybox:1"
+    layout = "oci-layout://./somewhere:tag"
+    repo = "https://github.com/moby/buildkit.git#v0.34.2"
+    page = "https://example.com/file.txt"
+    folder = "./more"
+  }
+}
+"""
+    names = ("image", "layout", "repo", "page", "folder")
+    copies = "\n".join(f"COPY --from={name} x /{name}" for name in names)
+    graphs = make({"bake.hcl": hcl, "dockerfile": f"FROM scratch\n{copies}\n", "more/x": "1"}, bake="bake.hcl")
+    sources = [step for step in graphs.graph("app").steps if step.kind in ("source", "context")]
+    kinds = [step.source.partition("://")[0] for step in sources]
+    assert kinds == ["docker-image", "oci-layout", "git", "https", "local"]
+    assert graphs.graph("app").contexts["local://folder"].files == {"x": 1}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_anchors_aliases_and_merges_work() -> None:
 def test_an_alias_bomb_is_one_line() -> None:
     names = "abcdefghijkl"
     rows = ["a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
-    rows += [f"{one}: &{one} [{', '.join([f'*{before}'] * 10)}]" for before, one in zip(names, names[1:], strict=False)]
+    rows += [f"{one}: &{one} [{', '.join([f'*{before}'] * 10)}]" for before, one in itertools.pairwise(names)]
     message = refused("\n".join(rows))
     assert "after expanding aliases" in message
     assert "\n" not in message
@@ -79,13 +80,11 @@ def test_an_alias_bomb_is_one_line() -> None:
         ("a: \x01", "not valid YAML"),
         ("--- 1\n--- 2", "more than one YAML document"),
         ("? [a]\n: 3", "a key must be a word"),
-        ("a: !python/object:os.system {}", "a: |unknown tag"),
+        ("a: !!python/object:os.system {}", "s.yaml:1:4: unknown tag .*os.system"),
+        ("a: !secret x", "unknown tag !secret"),
     ],
 )
 def test_broken_yaml_is_one_line_with_a_place(text: str, reason: str) -> None:
-    if "python" in text:  # a mapping's tag is ignored: it stays a mapping, nothing is made of it
-        assert compose(text, "s.yaml").plain() == {"a": {}}
-        return
     with pytest.raises(InputError, match=reason) as caught:
         compose(text, "s.yaml")
     assert "\n" not in str(caught.value)

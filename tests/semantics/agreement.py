@@ -76,8 +76,12 @@ def disagreements(trace, run) -> list[str]:
                 problems.append(f"request {request}: {name}: {own['steps'].get(name)} instead of {outcomes}")
             elif expected["executed"] != got["executed"] or expected["failed"] != got["failed"]:
                 problems.append(f"requests {together}: {name}: {dict(got)} instead of {dict(expected)}")
-    executed = Counter(name for one in truth.values() for name, got in one["steps"].items() for o in got if o == "executed")
-    own_executed = Counter(name for one in mine.values() for name, got in one["steps"].items() for o in got if o == "executed")
+    executed = Counter(
+        name for one in truth.values() for name, got in one["steps"].items() for o in got if o == "executed"
+    )
+    own_executed = Counter(
+        name for one in mine.values() for name, got in one["steps"].items() for o in got if o == "executed"
+    )
     for name in executed.keys() | own_executed.keys():
         if executed[name] != own_executed[name]:
             problems.append(f"{name}: executed {own_executed[name]} times instead of {executed[name]}")

@@ -1,16 +1,14 @@
 """Every recorded semantic case: outcomes right, ends within 0.35 s of one of the three runs of real BuildKit."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
+from agreement import disagreements
 
 from sim.runs import prepare, simulate_case
 from sim.scenario import load
 
-sys.path.insert(0, str(Path(__file__).parent))
-from agreement import disagreements  # noqa: E402
 
 CASES = sorted(path.parent for path in (Path(__file__).parent / "cases").glob("*/truth.json"))
 

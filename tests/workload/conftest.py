@@ -32,8 +32,7 @@ def a_graph(target: str, platform: str) -> Graph:
     return Graph(target, (platform,), steps, (7,), contexts={"local://context": Context("app", FILES)})
 
 
-@pytest.fixture(scope="session")
-def graphs() -> Graphs:
+def make_graphs() -> Graphs:
     platforms = {"app": (AMD, ARM), "test": (AMD,)}
     targets = {name: Target("Dockerfile", "app", platforms=found) for name, found in platforms.items()}
     drawn = {
@@ -46,15 +45,20 @@ def graphs() -> Graphs:
     return Graphs(GraphSpec(Path(".")), frozen)
 
 
+def make_scenario(*entries: dict[str, object], folder: Path | None = None, **top: object) -> Scenario:
+    """`make_scenario(entry, entry, horizon="1h")`: entries as in YAML; the rest has defaults."""
+    written = {"targets": {"app": {}, "test": {}}, "farm": {"runner": {"cpus": 4}}, "workload": list(entries)}
+    scenario = Scenario.model_validate(written | top)
+    if folder is not None:
+        scenario._path = folder / "scenario.yaml"
+    return scenario
+
+
+@pytest.fixture(scope="session")
+def graphs() -> Graphs:
+    return make_graphs()
+
+
 @pytest.fixture(scope="session")
 def a_scenario():
-    """`a_scenario(entry, entry, horizon="1h")`: entries as in YAML; the rest has defaults."""
-
-    def make(*entries: dict[str, object], folder: Path | None = None, **top: object) -> Scenario:
-        written = {"targets": {"app": {}, "test": {}}, "farm": {"runner": {"cpus": 4}}, "workload": list(entries)}
-        scenario = Scenario.model_validate(written | top)
-        if folder is not None:
-            scenario._path = folder / "scenario.yaml"
-        return scenario
-
-    return make
+    return make_scenario

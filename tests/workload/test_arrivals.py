@@ -1,4 +1,4 @@
-"""Arrivals: the rate that was asked for, in each pattern and from any start; the variation of gaps; no shift by length."""
+"""Arrivals: the rate that was asked for, in each pattern and from any start; the variation of gaps."""
 
 from itertools import islice, takewhile
 from math import sqrt
@@ -11,9 +11,13 @@ from sim.workload.arrivals import HOUR_S, OFFICE_HOURS, WEEK_S, arrivals, expect
 from sim.workload.streams import stream
 
 
-def times(count_or_horizon_s: float, rate_per_s: float, seed: int = 1, by_count: bool = False, **kind: object) -> np.ndarray:
+def times(
+    count_or_horizon_s: float, rate_per_s: float, seed: int = 1, by_count: bool = False, **kind: object
+) -> np.ndarray:
     found = arrivals(stream(seed, "gap", 0), rate_per_s, **kind)
-    kept = islice(found, int(count_or_horizon_s)) if by_count else takewhile(lambda time: time < count_or_horizon_s, found)
+    kept = (
+        islice(found, int(count_or_horizon_s)) if by_count else takewhile(lambda time: time < count_or_horizon_s, found)
+    )
     return np.array(list(kept))
 
 
@@ -70,7 +74,9 @@ def test_the_expected_count_is_the_weights_integral_to_the_hour():
     assert expected(1 / HOUR_S, "office_hours", 20 * HOUR_S, 4 * HOUR_S) == 0
 
 
-@pytest.mark.parametrize(("rate", "cv"), [(0.0, 1.0), (-1.0, 1.0), (float("nan"), 1.0), (float("inf"), 1.0), (1.0, -1.0)])
+@pytest.mark.parametrize(
+    ("rate", "cv"), [(0.0, 1.0), (-1.0, 1.0), (float("nan"), 1.0), (float("inf"), 1.0), (1.0, -1.0)]
+)
 def test_impossible_numbers_are_refused(rate, cv):
     with pytest.raises(InputError):
         next(arrivals(stream(1, "gap", 0), rate, "flat", cv))

@@ -13,7 +13,7 @@ from sim.workload.streams import stream
 
 
 def test_the_source_numbers_give_its_third_one():
-    """farm-facts D1: 12.3 % fail in all and 71.5 % after a failure; measured after a success: 4.3 % (of 13.5 %: 4.4 %)."""
+    """farm-facts D1: 12.3 % fail in all (13.5 % do not succeed), 71.5 % after a failure, 4.3 % after none."""
     assert after_success(0.123, 0.715) == pytest.approx(0.040, abs=0.001)
     assert after_success(0.135, 0.715) == pytest.approx(0.044, abs=0.001)
 

@@ -53,7 +53,13 @@ def test_a_context_listed_by_folders_errs_on_the_side_of_change():
 
 @pytest.mark.parametrize(
     ("paths", "counted"),
-    [(("/",), (5, 1116)), ((), (5, 1116)), (("/src",), (2, 110)), (("/src", "/src/x.txt"), (2, 110)), (("/no",), (0, 0))],
+    [
+        (("/",), (5, 1116)),
+        ((), (5, 1116)),
+        (("/src",), (2, 110)),
+        (("/src", "/src/x.txt"), (2, 110)),
+        (("/no",), (0, 0)),
+    ],
 )
 def test_selected_counts_each_file_once(paths, counted):
     assert selected(APP, paths) == counted

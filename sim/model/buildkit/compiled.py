@@ -156,7 +156,6 @@ class Compiled:
             key = hash((key, paths, found))
         return key
 
-
     def import_key(self, index: int, result: int) -> int:
         """The key of a base that is imported from another project as an image: its content is its identity."""
         return hash((self.ops[index], result))

@@ -49,11 +49,16 @@ class Engine(Protocol):
         """Stop carrying out; `edge.cpu_s` becomes what was used."""
         ...
 
+    def alone_s(self, phases: list[Phase]) -> float:
+        """How long these phases take with nothing beside them."""
+        ...
+
 
 class Edge:
     """A live vertex of the daemon: queued, running, or ended and still referred to by a live solve."""
 
     __slots__ = (
+        "alone_s",
         "compiled",
         "completed_s",
         "cpu_s",
@@ -93,6 +98,7 @@ class Edge:
         self.paid = False
         self.result = 0
         self.completed_s = 0.0
+        self.alone_s = 0.0
         self.started_s = 0.0
         self.lock_wait_s = 0.0
         self.locking_since = 0.0
@@ -285,6 +291,8 @@ class Daemon:
 
     def _go(self, edge: Edge) -> None:
         edge.phases = self._phases(edge)
+        if edge.compiled.kinds[edge.index] == EXEC:
+            edge.alone_s = self.engine.alone_s(edge.phases)
         self.engine.work(edge, self._finished)
 
     def _phases(self, edge: Edge) -> list[Phase]:

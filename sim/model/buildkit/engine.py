@@ -11,8 +11,7 @@ from math import inf
 from simpy import Environment
 from simpy.events import Event, Timeout
 
-from sim.model.buildkit.daemon import CPU, DELAY, Edge
-from sim.model.machine.fair_share import Job
+from sim.model.buildkit.daemon import CPU, DELAY, Edge, Phase
 from sim.model.machine.shared import Shared
 
 
@@ -58,6 +57,18 @@ class RunnerEngine:
             left = (self._cpu if kind == CPU or self._network is None else self._network).remove(job)
             if kind == CPU:
                 edge.cpu_s -= left
+
+    def alone_s(self, phases: list[Phase]) -> float:
+        """How long these phases take with nothing beside them."""
+        cpus, total_s = self._cpu.machine.capacity, 0.0
+        for kind, amount, cap in phases:
+            if kind == CPU:
+                total_s += amount / (cap if cap < cpus else cpus)
+            elif kind == DELAY:
+                total_s += amount
+            else:
+                total_s += amount / self._network_rate
+        return total_s
 
     def _next_phase(self, edge: Edge) -> bool:
         """Start the next phase that takes time; False when there is none."""

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from sim.model.buildkit.compiled import Compiled
 from sim.model.buildkit.daemon import CPU, DELAY, NETWORK, Daemon, Edge
-from sim.model.record import Recorder
 from sim.model.buildkit.solve import Solve
+from sim.model.record import Recorder
 from sim.workload.request import Request
 
 

@@ -33,7 +33,18 @@ class _Class:
 class Machine:
     """Capacity shared max-min fairly. Time only moves forward: every call gives the time now, in seconds."""
 
-    __slots__ = ("_arrivals", "_busy", "_by_cap", "_classes", "_first", "_now", "capacity", "jobs", "next_end_s", "work_done")
+    __slots__ = (
+        "_arrivals",
+        "_busy",
+        "_by_cap",
+        "_classes",
+        "_first",
+        "_now",
+        "capacity",
+        "jobs",
+        "next_end_s",
+        "work_done",
+    )
 
     def __init__(self, capacity: float) -> None:
         self.capacity = capacity

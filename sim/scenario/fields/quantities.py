@@ -210,7 +210,7 @@ WeekSecond = Annotated[
 Count = Annotated[int, WholeNumber(0)]
 PositiveCount = Annotated[int, WholeNumber(1)]
 Switch = Annotated[bool, BeforeValidator(switch), PlainSchema({"enum": ["on", "off", True, False]})]
-Text = Annotated[str, BeforeValidator(_text)]
+Text = Annotated[str, BeforeValidator(_text), PlainSchema({"type": ["string", "number", "boolean"]})]
 Names = Annotated[tuple[str, ...], BeforeValidator(one_or_more), OrElse({"type": "string"})]
 PlatformName = Annotated[str, AfterValidator(_platform_name)]
 
@@ -219,6 +219,7 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     """The hint after an unknown word: `did you mean 'sticky'? (fill_first, least_loaded, sticky, random)`."""
     known = list(choices)
     found = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    found = found or [choice for choice in known if word and choice.startswith(word)]
     listed = ", ".join(known[:_LISTED]) + (", ..." if len(known) > _LISTED else "")
     return f"did you mean '{found[0]}'? ({listed})" if found else f"known: {listed}" if known else ""
 

@@ -27,7 +27,7 @@ from sim.scenario.fields.quantities import (
     nearest,
 )
 from sim.scenario.fields.workload import Entry
-from sim.scenario.yaml_source import Node
+from sim.scenario.yaml_source import Node, one_line
 
 MONDAY_EIGHT_S = 8 * 3600.0  # design section 3: `start: mon 08:00`
 DEFAULT_DELTA = 0.05  # design section 3: `delta: 5%`, `alpha: 5%`
@@ -185,4 +185,5 @@ class Scenario(Section):
 
     def problem(self, path: tuple[str | int, ...], what: str, hint: str = "") -> InputError:
         """An error about a field, for checks that need more than the file, such as target names of a bake file."""
-        return InputError(f"{'.'.join(map(str, path))}: {what}", where=self.where(*path), hint=hint)
+        text = one_line(f"{'.'.join(map(str, path))}: {what}")
+        return InputError(text, where=self.where(*path), hint=one_line(hint))

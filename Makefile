@@ -1,0 +1,53 @@
+# Every target installs what it needs. `make demo` runs the main job, `make test` the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= demo-output
+
+.PHONY: install dev demo test bench lint matrix clean
+
+install: $(VENV)/installed
+
+dev: $(VENV)/installed-dev
+
+$(VENV)/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+# (a) three stages on two platforms, (b) 10:00 and 10:01, (c) the monorepo's bake three ways, (d) the decision matrix.
+demo: install
+	@mkdir -p $(OUT)
+	@echo; echo "(a) Three stages at once, on two native platforms"
+	$(BIN)/buildcast graph scenarios/three-stage/scenario.yaml
+	$(BIN)/buildcast run scenarios/three-stage/scenario.yaml -o $(OUT)/three-stage
+	@echo; echo "(b) A second image, one minute later: it waits for the first one's npm ci"
+	$(BIN)/buildcast run scenarios/dedup-pair/scenario.yaml -o $(OUT)/dedup-pair
+	$(BIN)/buildcast trace export $(OUT)/dedup-pair -o $(OUT)/dedup-pair.perfetto.json
+	@echo; echo "(c) The monorepo: one project, two builds per instance, a project per target"
+	$(BIN)/buildcast compare scenarios/monorepo-bake/scenario.yaml --candidates scenarios/monorepo-bake/candidates.yaml -o $(OUT)/monorepo
+	@echo; echo "(d) The decision matrix, a quick look"
+	$(BIN)/buildcast matrix --quick -o $(OUT)/matrix
+	@echo; echo "Look at $(OUT)/matrix/decision-matrix.png, and open $(OUT)/dedup-pair.perfetto.json in ui.perfetto.dev."
+
+test: dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+lint: dev
+	$(BIN)/ruff check sim tests
+	$(BIN)/ruff format --check sim tests
+	$(BIN)/mypy
+
+bench: dev
+	$(BIN)/python -m tests.bench --check --write
+
+# The committed tables and figures: results/decision-matrix.{md,json,png}.
+matrix: install
+	$(BIN)/buildcast matrix --quick -o results
+
+clean:
+	rm -rf $(VENV) $(OUT) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
