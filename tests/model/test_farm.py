@@ -107,7 +107,9 @@ def test_a_platform_that_the_farm_lacks_is_refused():
 
 
 BASE = a_graph(source(), run("base", 0), target="base")
-APP = a_graph(source(), run("base", 0), source("tool"), run("tool", 2), run("app", 1), target="app", links=[Link("base", 1)])
+APP = a_graph(
+    source(), run("base", 0), source("tool"), run("tool", 2), run("app", 1), target="app", links=[Link("base", 1)]
+)
 
 
 def linked(**farm):

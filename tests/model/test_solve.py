@@ -74,10 +74,14 @@ def test_failure_kills_the_other_stages():
     assert ("RUN long", "cancelled") in outcomes(trace)
 
 
-GENERATED = a_graph(source(), context(), copy("src", 0, 1, "/src"), run("gen", 2), copy("out", 0, 3, "/out"), run("last", 4))
+GENERATED = a_graph(
+    source(), context(), copy("src", 0, 1, "/src"), run("gen", 2), copy("out", 0, 3, "/out"), run("last", 4)
+)
 
 
-@pytest.mark.parametrize(("same", "last"), [(True, "cached"), (False, "executed"), (("/out",), "cached"), (("/o",), "executed")])
+@pytest.mark.parametrize(
+    ("same", "last"), [(True, "cached"), (False, "executed"), (("/out",), "cached"), (("/o",), "executed")]
+)
 def test_early_cut_off_when_the_copied_paths_are_the_same(same, last):
     costs = ideal(("RUN gen", {"latency": 1.0, "same_output": same}), ("RUN last", {"latency": 2.0}))
     requests = [a_request(0), a_request(1, 5.0, changed=[("src/c.txt", 1)])]

@@ -9,7 +9,6 @@ from agreement import disagreements
 from sim.runs import prepare, simulate_case
 from sim.scenario import load
 
-
 CASES = sorted(path.parent for path in (Path(__file__).parent / "cases").glob("*/truth.json"))
 
 
