@@ -166,7 +166,8 @@ def test_what_only_a_clone_did_main_never_has(made, requests, farm):
 
 def test_results_do_not_depend_on_python_hash_seed():
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from builders import a_farm, a_graph, a_request, a_rule, context, copy, run;"
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        "from builders import a_farm, a_graph, a_request, a_rule, context, copy, run;"
         "from builders import simulated, source; from sim.profile import Profile;"
         "graph = a_graph(source(), context(), copy('s', 0, 1, '/src'), run('a', 2), run('b', 0), copy('o', 3, 4, '/o'));"
         "requests = [a_request(i, i * 1.5, changed=[('src/c.txt', i // 2)]) for i in range(6)];"
