@@ -35,7 +35,7 @@ demo: install
 	@echo; echo "Read $(OUT)/matrix/decision-matrix.md, and open $(OUT)/dedup-pair.perfetto.json in ui.perfetto.dev."
 
 test: dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest tests
 
 lint: dev
 	$(BIN)/ruff check sim tests
