@@ -7,17 +7,20 @@ all candidates face the same requests and the same costs (common random numbers)
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from hashlib import sha256
 from math import inf
+from multiprocessing.connection import wait
 from typing import TypeVar
 
 import numpy as np
@@ -196,10 +199,8 @@ def replicate(
     elif executor is not None:
         _collect(executor, blob, tasks, seed, steps, measure, keep)
     else:
-        # Spawned, not forked: the parent may have threads (pyarrow's, a notebook's).
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_ignore_interrupt) as pool:
-            _collect(pool, blob, tasks, seed, steps, measure, keep)
+        with _workers(min(workers, len(tasks)), blob) as pool:
+            _collect(pool, b"", tasks, seed, steps, measure, keep)
     return [[found[case, replication] for replication in range(replications)] for case in range(len(cases))]
 
 
@@ -214,19 +215,76 @@ def _collect(
 ) -> None:
     waiting: dict[Future[T], tuple[int, int]] = {}
     try:
-        for case, replication in tasks:
-            waiting[executor.submit(_work, blob, case, replication, seed, steps, measure)] = (case, replication)
+        with _without_interrupts():
+            for case, replication in tasks:
+                waiting[executor.submit(_work, blob, case, replication, seed, steps, measure)] = (case, replication)
         for future in as_completed(waiting):
             keep(waiting[future], future.result())
     except BaseException:
-        for future in waiting:
-            future.cancel()
+        # Our own pool is ended as a whole; a future that is cancelled then would raise in the pool's thread.
+        if blob:
+            for future in waiting:
+                future.cancel()
         raise
 
 
-def _ignore_interrupt() -> None:
-    """^C goes to the parent alone; workers end their task and then with the pool."""
+@contextlib.contextmanager
+def _workers(number: int, blob: bytes) -> Iterator[ProcessPoolExecutor]:
+    """Processes that know the cases. They are ended at once when we are interrupted, and end themselves when we are gone.
+
+    The cases are not sent with every task: a pool whose worker dies while its pipe is full hangs (python/cpython#94777).
+    """
+    before = set(multiprocessing.active_children())
+    # Spawned, not forked: the parent may have threads (pyarrow's, a notebook's).
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(number, context, initializer=_begin_worker, initargs=(blob,))
+    try:
+        yield pool
+    except BaseException:
+        for child in set(multiprocessing.active_children()) - before:
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True)
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """^C waits until the end. Processes that begin meanwhile never see it, for they inherit the blocked signal.
+
+    The handler is needed too: another thread may take the signal that this one blocks.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+    if came:
+        raise KeyboardInterrupt
+
+
+_worker_blob = b""
+
+
+def _begin_worker(blob: bytes) -> None:
+    """In a worker: remember the cases, leave ^C to the parent, and end when it is gone, however that came."""
+    global _worker_blob
+    _worker_blob = blob
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 @lru_cache(maxsize=4)
@@ -241,6 +299,7 @@ def _requests(blob: bytes, workload_key: str, case: int, seed: int, replication:
 
 
 def _work(blob: bytes, case: int, replication: int, seed: int, steps: bool, measure: Callable[[Trace], T]) -> T:
+    blob = blob or _worker_blob
     cases = _cases(blob)
     key = cases[case].workload_key
     first = next(at for at, one in enumerate(cases) if one.workload_key == key)

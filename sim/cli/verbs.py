@@ -1,165 +1,260 @@
-"""What each verb does.
+"""The verbs and their flags, as argparse reads them.
 
-In: parsed arguments. Out: text or JSON on stdout, files where asked.
+In: arguments. Out: a namespace whose `runs` names the function to call (`simulate:run`). Only argparse is imported here.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeAlias
 
-import yaml
-
-from sim.errors import InputError, replacing
-from sim.graph import show
-from sim.metrics import Summary, summarise
-from sim.report.chrome import write_chrome
-from sim.runs import prepare, simulate_case
-from sim.scenario import describe, load
-from sim.study.compare import Comparison, compare, vary
-from sim.study.matrix import Matrix, matrix
-from sim.trace import read_trace
-from sim.units import format_duration, format_money
+_SCENARIO = "scenario file, or a folder that holds scenario.yaml"
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+class Parser(argparse.ArgumentParser):
+    """argparse, whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say it and leave with exit code 2."""
+        line = " ".join(message.split())
+        print(f"{self.prog}: {line[:300]}; see `{self.prog} --help`", file=sys.stderr)
+        raise SystemExit(2)
 
 
-def _json(value: object) -> None:
-    print(json.dumps({"schema_version": 1, "result": value}, indent=1, sort_keys=True))
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The chosen verb and its flags. SystemExit after --help (0) or bad usage (2)."""
+    parser, verbs = _parser()
+    _check_verb(parser, verbs, arguments)
+    chosen, left = parser.parse_known_args(arguments)
+    if left:
+        verb = verbs[chosen.verb]
+        verb = verb if chosen.verb != "trace" else verb.export  # type: ignore[attr-defined]
+        known = [flag for action in verb._actions for flag in action.option_strings]
+        verb.error(f"unknown argument {left[0]}{_meant(left[0].partition('=')[0], known)}")
+    return chosen
 
 
-def check(args: argparse.Namespace) -> None:
-    """`buildcast check`."""
-    case = prepare(load(args.scenario, args.sets), say=_say)
-    lines = describe(case.scenario, case.farm)
-    _json(lines) if args.json else print("\n".join(lines))
+def _check_verb(parser: Parser, verbs: dict[str, Parser], arguments: Sequence[str]) -> None:
+    """argparse would list all verbs in one long line; a person wants the near one."""
+    first = next((one for one in arguments if not one.startswith("-")), None)
+    if not arguments:
+        parser.print_help(sys.stderr)
+        raise SystemExit(2)
+    if first is not None and first not in verbs:
+        parser.error(f"unknown verb '{first}'{_meant(first, list(verbs))} (verbs: {', '.join(verbs)})")
 
 
-def graph(args: argparse.Namespace) -> None:
-    """`buildcast graph`."""
-    case = prepare(load(args.scenario, args.sets), refresh=args.lock, say=_say)
-    found = [case.graphs.graph(target) for target in case.graphs.targets]
-    if args.json:
-        _json([show.to_json(one) for one in found])
-    else:
-        print("\n".join(show.to_dot(one) if args.dot else show.tree(one) for one in found))
+def _meant(given: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(given, known, 1)
+    return f"; did you mean '{near[0]}'?" if near else ""
 
 
-def run(args: argparse.Namespace) -> None:
-    """`buildcast run`."""
-    for path in args.scenario:
-        case = prepare(load(path, args.sets), say=_say)
-        trace = simulate_case(case, seed=args.seed)
-        summary = summarise(trace)[0]
-        if args.out:
-            name = case.scenario.name or Path(path).stem
-            trace.write(Path(args.out) / name if len(args.scenario) > 1 else Path(args.out))
-        _json(summary.to_json()) if args.json else print(_summary_text(summary))
+def _parser() -> tuple[Parser, dict[str, Parser]]:
+    from sim import __version__
 
-
-def _summary_text(summary: Summary) -> str:
-    took, steps = summary.duration_s, summary.steps
-
-    def seconds(value: float | None) -> str:
-        return "n/a" if value is None else format_duration(value)
-
-    counted = ", ".join(f"{count} {name}" for name, count in (steps.outcomes or {}).items() if count)
-    lines = [
-        f"{summary.group}: {summary.requests} requests, {summary.builds} builds",
-        f"  duration  mean {seconds(took.mean)}, p50 {seconds(took.p50)}, p95 {seconds(took.p95)}",
-        f"  steps     {counted}",
-    ]
-    for wait in summary.dedup.top:
-        lines.append(
-            f"  waited    request {wait.request} ({wait.target}) waited {wait.wait_s:.1f} s for {wait.step} "
-            f"of request {wait.owner_request} ({wait.owner_target})"
-        )
-    if summary.money.per_request_usd is not None:
-        lines.append(f"  money     {format_money(summary.money.per_request_usd)} a request")
-    return "\n".join(lines)
-
-
-def compare_candidates(args: argparse.Namespace) -> None:
-    """`buildcast compare`."""
-    settings = _candidates(args.candidates) if args.candidates else vary(args.vary)
-    found = compare(
-        args.scenario,
-        settings,
-        sets=args.sets,
-        replications=args.replications,
-        seed=args.seed,
-        workers=args.workers,
-        say=_say,
+    parser = Parser(
+        prog="buildcast",
+        description="Forecast a container-build farm before you buy it: how long builds take, what that costs, and "
+        "which configuration is best.",
+        epilog="examples:\n"
+        "  buildcast run scenarios/dedup-pair\n"
+        "  buildcast compare scenarios/mixed --vary farm.size=default,large --vary projects=one,per_target\n"
+        "  buildcast matrix --quick -o results\n\n"
+        "exit codes: 0 ok; 1 a limit of `slo` missed; 2 bad usage or input; 3 environment (no tool, no disk); 130 on ^C\n"
+        "environment: NO_COLOR, FORCE_COLOR; BUILDCAST_CACHE (folder for tools); BUILDCAST_TRACEBACK=1 (for reports)",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    _json(found.to_json()) if args.json else print(_comparison_text(found))
+    parser.add_argument("--version", action="version", version=f"buildcast {__version__}")
+    commands = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=Parser)
+    verbs = {name: add(commands) for name, add in _VERBS.items()}
+    return parser, verbs
 
 
-def _candidates(file: str) -> list[tuple[str, ...]]:
-    try:
-        listed = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        return [tuple(one["set"]) for one in listed]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise InputError(
-            f"no list of candidates: {error}", where=file, hint="write - {label: .., set: [k=v]}"
-        ) from None
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
-def _comparison_text(found: Comparison) -> str:
-    lines = [f"{found.scenario}: {found.objective}, mean [interval] of {found.replications} replications"]
-    lines += [
-        f"  {one.objective.mean:10.4f} [{one.objective.low:.4f}, {one.objective.high:.4f}]  {one.label}"
-        for one in found.candidates
-    ]
-    return "\n".join([*lines, f"  winner: {found.winner}" + ("" if found.separable else " (not separable)")])
-
-
-def decision_matrix(args: argparse.Namespace) -> None:
-    """`buildcast matrix`."""
-    found = matrix(
-        Path(args.folder),
-        quick=args.quick,
-        replications=args.replications,
-        requests=args.requests,
-        seed=args.seed,
-        workers=args.workers,
-        say=_say,
+def _verb(commands: Commands, name: str, runs: str, help: str, *examples: str) -> Parser:
+    made: Parser = commands.add_parser(
+        name,
+        help=help,
+        description=help[0].upper() + help[1:] + ".",
+        epilog="examples:\n" + "\n".join(f"  buildcast {example}" for example in examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    if args.out:
-        with replacing(Path(args.out) / "decision-matrix.json") as file:
-            json.dump(found.to_json(), file, indent=1)
-        with replacing(Path(args.out) / "decision-matrix.md") as file:
-            file.write(f"# Decision matrix\n\nMade by `{found.command}`.\n\n{_matrix_text(found)}\n")
-    _json(found.to_json()) if args.json else print(_matrix_text(found))
+    made.set_defaults(runs=runs)
+    made.add_argument("--json", action="store_true", help="one JSON object with schema_version on stdout")
+    made.add_argument("-q", "--quiet", action="store_true", help="no progress and no messages but errors")
+    return made
 
 
-def _matrix_text(found: Matrix) -> str:
-    lines = []
-    for row in found.rows:
-        verdict = "agrees" if row.agrees else "differs"
-        lines.append(
-            f"{row.row.number}. {row.row.title}: {row.comparison.winner} ({verdict} with: {row.row.recommended})"
-        )
-        lines += [f"   - {one}" for one in (*row.why, row.billing)]
-    return "\n".join(lines)
+def _check(commands: Commands) -> Parser:
+    verb = _verb(
+        commands,
+        "check",
+        "look:check",
+        "validate a scenario; say what will be simulated",
+        "check scenarios/mixed",
+        "check scenarios/mixed --set farm.size=large --set farm.autoscaling.builds_per_instance=2",
+        "check --schema > buildcast.schema.json",
+    )
+    verb.add_argument("scenario", nargs="?", metavar="SCENARIO", help=_SCENARIO)
+    _sets(verb)
+    verb.add_argument("--schema", action="store_true", help="print the JSON schema of scenarios, for editors")
+    return verb
 
 
-def export(args: argparse.Namespace) -> None:
-    """`buildcast trace export`."""
-    out = Path(args.out) if args.out else Path(f"{args.trace}.perfetto.json")
-    write_chrome(read_trace(Path(args.trace)), out)
-    _say(f"wrote {out}: open it in ui.perfetto.dev")
+def _graph(commands: Commands) -> Parser:
+    verb = _verb(
+        commands,
+        "graph",
+        "look:graph",
+        "the build graph: tree, critical path, width",
+        "graph scenarios/three-stage",
+        "graph scenarios/monorepo-bake app",
+        "graph scenarios/three-stage --dot | dot -Tsvg > graph.svg",
+        "graph scenarios/mixed --lock",
+    )
+    verb.add_argument("scenario", metavar="SCENARIO", help=_SCENARIO)
+    verb.add_argument("target", nargs="?", metavar="TARGET", help="a target or a group; default: all")
+    _sets(verb)
+    verb.add_argument(
+        "--lock", action="store_true", help="make the lock file anew with BuildKit's own frontend (needs Go)"
+    )
+    verb.add_argument("--dot", action="store_true", help="Graphviz's language on stdout")
+    return verb
 
 
-RUN: dict[str, Callable[[argparse.Namespace], None]] = {
-    "check": check,
-    "graph": graph,
-    "run": run,
-    "compare": compare_candidates,
-    "matrix": decision_matrix,
-    "trace": export,
+def _run(commands: Commands) -> Parser:
+    verb = _verb(
+        commands,
+        "run",
+        "simulate:run",
+        "simulate one scenario or a batch: a summary, and the trace with -o",
+        "run scenarios/dedup-pair",
+        "run scenarios/mixed --set farm.size=large --by target",
+        "run scenarios/mixed --replications 20 -o out",
+        "run scenarios/frequent-small scenarios/mixed -o out",
+    )
+    verb.add_argument("scenario", nargs="+", metavar="SCENARIO", help=_SCENARIO)
+    _sets(verb)
+    verb.add_argument("--by", choices=["target", "project", "platform"], help="a line for each of these, too")
+    _study_flags(verb, replications=1)
+    verb.add_argument("-o", dest="out", metavar="DIR", help="write the trace (of replication 0) and summary.json here")
+    verb.add_argument("--format", choices=["parquet", "jsonl"], default="parquet", help="of the trace's tables")
+    return verb
+
+
+def _compare(commands: Commands) -> Parser:
+    verb = _verb(
+        commands,
+        "compare",
+        "study:compare",
+        "candidates side by side on the same requests, with confidence intervals and a winner",
+        "compare scenarios/mixed --vary farm.size=default,large,xlarge",
+        "compare scenarios/mixed --vary farm.autoscaling=off,{builds_per_instance:2} --vary projects=one,per_target",
+        "compare scenarios/monorepo-bake --candidates scenarios/monorepo-bake/candidates.yaml -o out",
+    )
+    verb.add_argument("scenario", metavar="SCENARIO", help=_SCENARIO)
+    verb.add_argument(
+        "--vary", action="append", default=[], metavar="KEY=V1,V2", help="all values; several flags: all combinations"
+    )
+    verb.add_argument("--candidates", metavar="FILE", help="a YAML list of {label: NAME, set: [KEY=VALUE, ...]}")
+    _sets(verb)
+    _study_flags(verb, replications=10)
+    verb.add_argument("-o", dest="out", metavar="DIR", help="write compare.json and compare.png here")
+    return verb
+
+
+def _matrix(commands: Commands) -> Parser:
+    verb = _verb(
+        commands,
+        "matrix",
+        "study:matrix",
+        "the decision matrix: the winner of each row, by how much, and whether the given reason holds",
+        "matrix --quick",
+        "matrix --quick -o results",
+        "matrix my-scenarios --replications 20",
+    )
+    verb.add_argument("folder", nargs="?", metavar="DIR", help="folder with the four rows; default: those of buildcast")
+    verb.add_argument("--quick", action="store_true", help="8 candidates a row instead of 36")
+    verb.add_argument("--requests", type=_count, default=300, metavar="N", help="a replication (default 300)")
+    _study_flags(verb, replications=10)
+    verb.add_argument("-o", dest="out", metavar="DIR", help="write decision-matrix.md, .json and .png here")
+    return verb
+
+
+def _trace(commands: Commands) -> Parser:
+    made: Parser = commands.add_parser("trace", help="work with traces: `trace export`", allow_abbrev=False)
+    actions = made.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
+    verb = _verb(
+        actions,
+        "export",
+        "export:export",
+        "write a trace as Chrome/Perfetto JSON, to be opened in ui.perfetto.dev",
+        "trace export out",
+        "trace export out -o trace.json",
+    )
+    verb.add_argument("trace", metavar="TRACE", help="the folder that `buildcast run -o` wrote")
+    verb.add_argument("-o", dest="out", metavar="FILE", help="default: TRACE.perfetto.json beside it; - is stdout")
+    made.export = verb  # type: ignore[attr-defined]
+    return made
+
+
+_VERBS: dict[str, Callable[[Commands], Parser]] = {
+    "check": _check,
+    "graph": _graph,
+    "run": _run,
+    "compare": _compare,
+    "matrix": _matrix,
+    "trace": _trace,
 }
+
+
+def _sets(verb: Parser) -> None:
+    verb.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="sets",
+        metavar="KEY=VALUE",
+        help="write over a field: farm.size=large",
+    )
+
+
+def _study_flags(verb: Parser, replications: int) -> None:
+    verb.add_argument(
+        "--replications",
+        type=_count,
+        default=replications,
+        metavar="N",
+        help=f"independent runs (default {replications})",
+    )
+    verb.add_argument("--seed", type=_seed, default=1, metavar="S", help="same seed, same tables (default 1)")
+    verb.add_argument("--workers", type=_count, metavar="W", help="processes (default: the machine's cores)")
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text[:40]}' is not a whole number") from None
+
+
+def _count(text: str) -> int:
+    number = _whole(text)
+    if not 1 <= number <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text[:40]} is not between 1 and 1000000")
+    return number
+
+
+def _seed(text: str) -> int:
+    number = _whole(text)
+    if not 0 <= number < 2**63:  # a trace keeps it as a 64-bit number
+        raise argparse.ArgumentTypeError(f"{text[:40]} is not between 0 and 2^63")
+    return number

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sim.errors import InputError
 from sim.runs import Case, Progress, Say, prepare, replicate
-from sim.scenario import load
+from sim.scenario import Scenario, load
 from sim.study.interval import Interval, chance_better, t_interval
 from sim.study.measures import Measures, measure
 from sim.trace import Json
@@ -160,6 +160,8 @@ def evaluate(
     """The comparison from the measures of each candidate's replications."""
     scenario = cases[0].scenario
     objective, alpha = scenario.objective or "mean_duration", scenario.alpha
+    if not all(run["requests"] for runs in results for run in runs):
+        raise nothing_measured(scenario, " in one of the replications")
     values = [tuple(run[objective] for run in runs) for runs in results]
     means = [t_interval(value, alpha) for value in values]
     if all(isnan(one.mean) for one in means):
@@ -188,6 +190,12 @@ def evaluate(
         separable=all(gaps[at].low > 0 for at in others),
         values=tuple(values),
     )
+
+
+def nothing_measured(scenario: Scenario, when: str = "") -> InputError:
+    """For a run in which nothing arrives, or nothing after the warm-up."""
+    hint = "make warmup shorter, or the run longer (horizon, requests)"
+    return InputError(f"no request arrives after the warm-up{when}", where=scenario.where("workload"), hint=hint)
 
 
 def _means(runs: Sequence[Measures]) -> Measures:

@@ -55,7 +55,7 @@ def a_trace(seed):
     return Trace.from_rows(rows, Meta("simulated"))
 
 
-@pytest.fixture(params=[1, random.randrange(10**6)])
+@pytest.fixture(params=[1, random.randrange(10**6)], ids=["fixed", "random"])  # workers of xdist collect alike
 def trace(request):
     print("seed", request.param)
     return a_trace(request.param)
