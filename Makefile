@@ -29,13 +29,13 @@ demo: install
 	$(BIN)/buildcast run scenarios/dedup-pair/scenario.yaml -o $(OUT)/dedup-pair
 	$(BIN)/buildcast trace export $(OUT)/dedup-pair -o $(OUT)/dedup-pair.perfetto.json
 	@echo; echo "(c) The monorepo: one project, two builds per instance, a project per target"
-	$(BIN)/buildcast compare scenarios/monorepo-bake/scenario.yaml --candidates scenarios/monorepo-bake/candidates.yaml
+	$(BIN)/buildcast compare scenarios/monorepo-bake/scenario.yaml --candidates scenarios/monorepo-bake/candidates.yaml -o $(OUT)/monorepo
 	@echo; echo "(d) The decision matrix, a quick look"
 	$(BIN)/buildcast matrix --quick -o $(OUT)/matrix
-	@echo; echo "Read $(OUT)/matrix/decision-matrix.md, and open $(OUT)/dedup-pair.perfetto.json in ui.perfetto.dev."
+	@echo; echo "Look at $(OUT)/matrix/decision-matrix.png, and open $(OUT)/dedup-pair.perfetto.json in ui.perfetto.dev."
 
 test: dev
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 lint: dev
 	$(BIN)/ruff check sim tests
@@ -45,7 +45,7 @@ lint: dev
 bench: dev
 	$(BIN)/python -m tests.bench --check --write
 
-# The committed tables and figures: results/decision-matrix.{md,json}.
+# The committed tables and figures: results/decision-matrix.{md,json,png}.
 matrix: install
 	$(BIN)/buildcast matrix --quick -o results
 

@@ -19,4 +19,4 @@ _LAZY = {
 def __getattr__(name: str) -> object:
     if name not in _LAZY:
         raise AttributeError(f"module 'sim' has no attribute {name!r}")
-    return getattr(import_module(_LAZY[name]), "simulate_case" if name == "simulate" else name)
+    return getattr(import_module(_LAZY[name]), name)

@@ -21,6 +21,7 @@ from functools import lru_cache
 from hashlib import sha256
 from math import inf
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -29,7 +30,7 @@ from sim import __version__
 from sim.graph import Graphs, GraphSpec, TargetSpec, load_graphs
 from sim.model.simulate import simulate as simulate_requests
 from sim.profile import Profile
-from sim.scenario import Scenario, resolve_farm
+from sim.scenario import Scenario, load, resolve_farm
 from sim.scenario.farm import Farm
 from sim.trace import Json, Meta, Prices, Trace
 from sim.workload import Request, draw
@@ -132,6 +133,14 @@ def simulate_case(
         steps=steps,
         horizon_s=scenario.horizon or inf,
     )
+
+
+def simulate(given: Case | Scenario | str | Path, *, seed: int = 1, replication: int = 0) -> Trace:
+    """A run of a scenario (a file, a loaded one, or one made ready): what a notebook starts with."""
+    if isinstance(given, str | Path):
+        given = load(given)
+    case = given if isinstance(given, Case) else prepare(given)
+    return simulate_case(case, seed=seed, replication=replication)
 
 
 def _meta(case: Case, seed: int, replication: int) -> Meta:
