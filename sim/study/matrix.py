@@ -163,9 +163,14 @@ def _billing(comparison: Comparison) -> str:
         per: min(comparison.candidates, key=lambda one: one.measures[f"cost_per_{per}_minute"]).label
         for per in ("lease", "runner")
     }
+    machines = min(comparison.candidates, key=lambda one: one.measures["minutes_usd"] + one.measures["cache_usd"]).label
+    waiting = f" Without a price on waiting {machines} is cheapest."
     if best["lease"] == best["runner"]:
-        return f"charging per lease or per runner minute makes no difference: {best['lease']} is cheapest either way."
-    return f"charging matters: per lease minute {best['lease']} is cheapest, per runner minute {best['runner']}."
+        same = f"charging per lease or per runner minute makes no difference: {best['lease']} is cheapest either way."
+        return same + waiting
+    return (
+        f"charging matters: per lease minute {best['lease']} is cheapest, per runner minute {best['runner']}." + waiting
+    )
 
 
 def _rounded(value: float) -> Json:

@@ -101,12 +101,18 @@ def _cache_use(pairs: Pairs) -> Verdict:
     scaled = pairs.best(lambda one: one.size == "default" and one.builds_per_instance > 0 and one.projects == "one")
     if large is None or scaled is None:
         return False, []
+    small = pairs.best(lambda one: one.size == "default" and not one.builds_per_instance and one.projects == "one")
     more = large.measures["hit_share"] - scaled.measures["hit_share"]
     lost = _lost_to_clones(scaled)
     why = [
         f"hits: {_share(large.measures['hit_share'])} of steps on {large.label}, "
         f"{_share(scaled.measures['hit_share'])} on {scaled.label}; clones did {_share(lost)} of its CPU work again."
     ]
+    if small is not None and abs(small.measures["hit_share"] - large.measures["hit_share"]) < NOTHING:
+        why.append(
+            f"the size has no part in it: {small.label} hits {_share(small.measures['hit_share'])} too, and a request takes "
+            f"{small.measures['mean_duration']:.1f} s there, {large.measures['mean_duration']:.1f} s on {large.label}."
+        )
     return more > NOTHING and lost > NOTHING, why
 
 
