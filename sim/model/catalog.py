@@ -123,8 +123,8 @@ class Catalog:
     def names(self, request: Request, parts: dict[str, Part]) -> dict[str, Names]:
         """By target, the vertex names and those of the inputs as buildx shows them.
 
-        A bake of several targets puts the target's name in front; a step that several share has the name of the first
-        to reach the daemon: a base, else by name.
+        A bake of several targets puts the target's name in front, and for several platforms on runners of their own the
+        platform; a step that several share has the name of the first to reach the daemon: a base, else by name.
         """
         place = tuple(id(part.compiled) for part in parts.values())
         found = self._names.get(place)
@@ -133,10 +133,12 @@ class Catalog:
             first: dict[str, str] = {}
             found = {}
             for target in _bases_first(parts):
-                compiled = parts[target].compiled
+                compiled, platforms = parts[target].compiled, parts[target].platforms
+                is_split = self.is_bake(request) and len(platforms) == 1 < len(self._graphs.platforms(target))
                 shown = []
                 for name, digest in zip(compiled.names, compiled.digests, strict=True):
-                    mine = _prefixed(target, name) if prefixed else name
+                    mine = _prefixed(platforms[0], name) if is_split and _is_numbered(name) else name
+                    mine = _prefixed(target, mine) if prefixed else mine
                     shown.append(first.setdefault(digest, mine) if digest else mine)
                 inputs = [tuple(shown[given] for given in given_steps) for given_steps in compiled.inputs]
                 found[target] = (shown, inputs)
@@ -230,6 +232,11 @@ def _bases_first(parts: dict[str, Part]) -> list[str]:
     for target in sorted(parts):
         visit(target)
     return list(ordered)
+
+
+def _is_numbered(name: str) -> bool:
+    """A step of the Dockerfile, unlike `[internal] load .dockerignore` and `[context base] ...`."""
+    return name.startswith("[") and not name.startswith(("[internal]", "[context "))
 
 
 def _prefixed(target: str, name: str) -> str:

@@ -124,7 +124,8 @@ class Compiled:
         selected: dict[tuple[int, int], int] = {}
         for path, version in content.versions:
             for place in self._touches(path):
-                selected[place] = hash((selected.get(place, 0), number(path), version))
+                # Doubled, for Python hashes -1 and -2 alike, and those are the versions of the first two edits.
+                selected[place] = hash((selected.get(place, 0), number(path), 2 * version))
         definition: list[int] = []
         for index, parts in enumerate(self._parts):
             key = self.ops[index]

@@ -13,7 +13,8 @@ from random import Random
 from typing import TYPE_CHECKING, Protocol
 
 from sim.model.buildkit.cache import Cache
-from sim.model.buildkit.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, Compiled
+from sim.model.buildkit.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, Compiled, number
+from sim.model.buildkit.mounts import CacheMounts
 from sim.profile import Profile
 from sim.profile.cost import Cost
 
@@ -65,6 +66,7 @@ class Edge:
         "executed",
         "holders",
         "index",
+        "indexed",
         "job",
         "key",
         "lock_wait_s",
@@ -94,6 +96,7 @@ class Edge:
         self.state = QUEUED
         self.waiters: list[tuple[Solve, int]] = []
         self.holders = 0
+        self.indexed = False
         self.executed = False
         self.paid = False
         self.result = 0
@@ -162,25 +165,24 @@ class Daemon:
         self._free = slots
         self._queue: deque[Edge] = deque()
         self._live: dict[int, Edge] = {}
-        self._live_no_cache: dict[int, Edge] = {}
-        self._locks: dict[str, Edge] = {}
+        self._mounts = CacheMounts(cache.mounts)
         self._lockers: list[Edge] = []
-        self._private: dict[str, int] = {}
 
     def find(self, key: int, no_cache: bool) -> Edge | None:
         """The live vertex of this key that a step may join. --no-cache joins only --no-cache; a normal one joins both."""
-        edge = None if no_cache else self._live.get(key)
-        if edge is None and self._live_no_cache:
-            edge = self._live_no_cache.get(key)
-        if edge is not None and not self.dedup and edge.state < DONE:
+        edge = self._live.get(key)
+        if edge is None or (no_cache and not edge.no_cache) or (not self.dedup and edge.state < DONE):
             return None
         return edge
 
     def execute(self, solve: Solve, index: int, key: int, no_cache: bool) -> Edge:
         """Start a vertex, or queue it for a slot, first come first served over all builds."""
         edge = Edge(solve, index, key, no_cache)
-        live = self._live_no_cache if no_cache else self._live
-        live.setdefault(key, edge)
+        # BuildKit's index has one edge a key (solver/index.go): a --no-cache one takes a normal one's place.
+        before = self._live.get(key)
+        if before is None or (no_cache and not before.no_cache):
+            self._live[key] = edge
+            edge.indexed = True
         if self.limited and edge.compiled.kinds[index] != MERGE:
             if self._free:
                 self._free -= 1
@@ -214,9 +216,9 @@ class Daemon:
             self._forget(edge)
 
     def _forget(self, edge: Edge) -> None:
-        live = self._live_no_cache if edge.no_cache else self._live
-        if live.get(edge.key) is edge:
-            del live[edge.key]
+        """Whoever has had the place of this key empties it, also when another has taken it since (solver/index.go Release)."""
+        if edge.indexed:
+            self._live.pop(edge.key, None)
 
     def _start(self, edge: Edge) -> None:
         edge.state = RUNNING
@@ -246,44 +248,24 @@ class Daemon:
 
     def _take_mounts(self, edge: Edge) -> None:
         """Take all cache mounts, or poll: a locked one that is busy is tried again every 100 ms, in no order (semantics 4)."""
-        mounts = edge.compiled.mounts[edge.index]
-        locked = [mount.id for mount in mounts if mount.sharing == "locked"]
-        if any(mount_id in self._locks for mount_id in locked):
+        warm = self._mounts.take(edge, edge.compiled.mounts[edge.index])
+        if warm is None:
             if edge not in self._lockers:
                 self._lockers.append(edge)
             return
         if edge in self._lockers:
             self._lockers.remove(edge)
-        for mount_id in locked:
-            self._locks[mount_id] = edge
         edge.lock_wait_s = self.engine.now - edge.locking_since
-        edge.warm = all(self._is_warm(mount.id, mount.sharing) for mount in mounts)
+        edge.warm = warm
         self._go(edge)
 
-    def _is_warm(self, mount_id: str, sharing: str) -> bool:
-        """Whether the mount has contents; a private one is a copy of its own: the first free one, else a new, empty one."""
-        if sharing != "private":
-            return (mount_id, 0) in self.cache.mounts
-        used = self._private.get(mount_id, 0)
-        self._private[mount_id] = used + 1
-        return (mount_id, used) in self.cache.mounts
-
     def _free_mounts(self, edge: Edge) -> None:
-        """Let go of all mounts; those who poll for a lock find it free at their next try."""
-        freed = False
-        for mount in edge.compiled.mounts[edge.index]:
-            if mount.sharing == "locked" and self._locks.get(mount.id) is edge:
-                del self._locks[mount.id]
-                freed = True
-            if mount.sharing == "private":
-                self._private[mount.id] -= 1
-            used = self._private.get(mount.id, 0) if mount.sharing == "private" else 0
-            self.cache.mounts[mount.id, used] = 1
-        if freed:
-            now, poll_s = self.engine.now, self.profile.daemon.lock_poll_s
-            for waiter in self._lockers:
-                tries = ceil((now - waiter.locking_since) / poll_s) if poll_s else 0
-                self.engine.later(waiter.locking_since + tries * poll_s - now, self._retry_mounts, waiter)
+        """Let go of all mounts; those who poll for a lock may find it free at their next try."""
+        self._mounts.free(edge)
+        now, poll_s = self.engine.now, self.profile.daemon.lock_poll_s
+        for waiter in self._lockers:
+            tries = ceil((now - waiter.locking_since) / poll_s) if poll_s else 0
+            self.engine.later(waiter.locking_since + tries * poll_s - now, self._retry_mounts, waiter)
 
     def _retry_mounts(self, edge: Edge) -> None:
         if edge.state == RUNNING and edge in self._lockers:
@@ -395,5 +377,7 @@ def usual_result(compiled: Compiled, index: int, key: int, profile: Profile, see
 
 
 def same_result(compiled: Compiled, index: int) -> int:
-    """The digest of an output that does not depend on the inputs' content."""
-    return hash((compiled.ops[index], _SAME))
+    """The digest of an output that survives changed inputs, arguments among them: it belongs to the line that makes it."""
+    step = compiled.graph.steps[index]
+    place = number(f"{step.file}:{step.line} {step.kind} {step.platform}") if step.line else compiled.ops[index]
+    return hash((place, _SAME))

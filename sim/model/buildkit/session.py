@@ -79,7 +79,7 @@ class Session:
         constants = self.daemon.profile.daemon
         latency_s = constants.client_latency_s + (constants.bake_latency_s if self.bake else 0.0)
         for solve in self.solves.values():
-            solve.work([(DELAY, latency_s + constants.metadata_latency_s, 0.0)], self._connected)
+            solve.work([(DELAY, latency_s, 0.0)], self._connected)
 
     def _connected(self, edge: Edge) -> None:
         edge.owner.open()

@@ -7,7 +7,9 @@ stage only when the keys of what copies from it fail, then a second look-up by c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sim.model.buildkit.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, Compiled
@@ -121,8 +123,13 @@ class Solve:
         self._run()
 
     def finish(self) -> None:
-        """Everything is evaluated and no dependent needs it any more: write the history record and answer."""
+        """Everything is evaluated and no dependent needs it any more: write the history record and answer.
+
+        Its vertices are let go at once: who needs one of them 20 ms later finds the record, and a failed one runs again
+        (recorded cases slots-one-*, failure-queued-stages).
+        """
         daemon = self.daemon
+        self._let_go()
         tail = Edge(self, self.compiled.definition, 0, False)
         tail.phases = [(CPU, daemon.profile.daemon.tail_cpu_s + self.session.target_cpu_s, 1.0)]
         self._tail = tail
@@ -156,7 +163,8 @@ class Solve:
         elif kind == PREAMBLE:
             self._row_of_edge(edge, index, "executed" if edge.owner is self else "shared")
             if index == self.compiled.definition:
-                self._load(self.compiled.dockerignore)
+                # The images' metadata are asked for in between, without a slot (semantics 5).
+                self.work([(DELAY, self.daemon.profile.daemon.metadata_latency_s, 0.0)], self._resolved)
             else:
                 self.session.registered(self)
         else:
@@ -171,6 +179,9 @@ class Solve:
                     self._pending.clear()
             self._end_step(index, edge.key, edge.result)
             self._run()
+
+    def _resolved(self, _: Edge) -> None:
+        self._load(self.compiled.dockerignore)
 
     # Wanting, looking up, waiting.
 
@@ -403,10 +414,13 @@ class Solve:
 
     def _answered(self, _: Edge) -> None:
         self.live = False
-        for edge in self._held:
-            self.daemon.release(edge)
-        self._held.clear()
+        self._let_go()
         self.on_end(self)
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, []
+        for edge in held:
+            self.daemon.release(edge)
 
     # Rows.
 
@@ -422,7 +436,7 @@ class Solve:
         if self._reported[index]:
             return
         self._reported[index] = 1
-        if edge is not None and edge.executed and edge.name == self.names[index]:
+        if edge is not None and edge.executed and _unnumbered(edge.name) == _unnumbered(self.names[index]):
             self.recorder.step(self, index, edge, "shared", self.daemon.engine.now, False)
         else:
             self.recorder.cached(self, index, key, self.daemon.engine.now)
@@ -444,6 +458,12 @@ class Solve:
                 elif not self.no_cache and daemon.cache.record(key) is not None:
                     self._row_cached(given, key, None)
             stack.extend(compiled.inputs[given])
+
+
+@lru_cache(maxsize=4096)
+def _unnumbered(name: str) -> str:
+    """A vertex name without `2/3`: equal steps of images with other numbers of steps show as one."""
+    return re.sub(r"\d+/\d+\]", "]", name, count=1)
 
 
 def _covered(path: str, stable: tuple[str, ...]) -> bool:

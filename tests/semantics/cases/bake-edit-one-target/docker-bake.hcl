@@ -1,0 +1,3 @@
+group "default" { targets = ["a", "b"] }
+target "a" { dockerfile = "Dockerfile.a" }
+target "b" { dockerfile = "Dockerfile.b" }

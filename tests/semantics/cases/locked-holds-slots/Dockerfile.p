@@ -1,0 +1,2 @@
+FROM alpine:3.20
+RUN sleep 1; echo p > /p

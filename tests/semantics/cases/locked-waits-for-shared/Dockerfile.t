@@ -1,0 +1,2 @@
+FROM alpine:3.20
+RUN --mount=type=cache,id=c,target=/c sleep 2; echo t > /x

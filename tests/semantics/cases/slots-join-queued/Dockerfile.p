@@ -1,0 +1,3 @@
+FROM alpine:3.20
+ARG N
+RUN sleep 3; echo $N > /p
