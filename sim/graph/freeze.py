@@ -280,7 +280,7 @@ class _Asking:
         folder = _relative(self.spec, Path(found["dir"]))
         exclude = found["exclude"] or []
         files = {name: size for name, size in found["files"].items() if not self._is_lock(folder, name, found["files"])}
-        return "\0".join([folder, *exclude]), Context(folder, compact(files))
+        return "\0".join([folder, *exclude]), Context(folder, compact(files), tuple(exclude))
 
     def _is_lock(self, folder: str, name: str, beside: Mapping[str, int]) -> bool:
         """Lock files are not in their own contexts: else writing one would change it."""

@@ -119,7 +119,10 @@ class _Pool:
     def _context(self, context: Context) -> int:
         if context not in self._contexts:
             self._contexts.append(context)
-            self.contexts.append({"folder": context.folder, "files": dict(context.files)})
+            line: dict[str, object] = {"folder": context.folder, "files": dict(context.files)}
+            if context.exclude:
+                line["exclude"] = list(context.exclude)
+            self.contexts.append(line)
         return self._contexts.index(context)
 
 
@@ -183,7 +186,9 @@ def _frozen(content: Mapping[str, Any]) -> Frozen:
     for index, step in enumerate(steps):
         if any(not 0 <= given.step < index for given in step.inputs):
             raise ValueError(f"step {index} needs a step that does not stand before it")
-    contexts = [Context(str(line["folder"]), dict(line["files"])) for line in content["contexts"]]
+    contexts = [
+        Context(str(line["folder"]), dict(line["files"]), tuple(line.get("exclude", ()))) for line in content["contexts"]
+    ]
     graphs = {}
     same: dict[str, Graph] = {}  # arguments that change nothing share one graph
     for line in content["graphs"]:

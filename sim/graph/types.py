@@ -56,11 +56,13 @@ class Step:
 class Context:
     """A local context: its folder (relative to the scenario file, posix), and the bytes of each file in it.
 
-    The files are those that .dockerignore leaves; an entry that ends in `/` stands for a whole folder.
+    The files are those that .dockerignore leaves; an entry that ends in `/` stands for a whole folder. `exclude` are the
+    patterns of .dockerignore, for files that were not there when the lock file was made.
     """
 
     folder: str
     files: Mapping[str, int]
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,12 @@ import posixpath
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from sim.graph.types import Context
+
+if TYPE_CHECKING:
+    from docker.utils.build import PatternMatcher
 
 EVERYTHING = ("/",)
 
@@ -19,15 +23,15 @@ EVERYTHING = ("/",)
 def touches(context: Context, paths: tuple[str, ...], changed: str) -> bool:
     """Does a change of `changed` (relative to the scenario's folder; a folder ends in `/`) reach the selected `paths`?
 
-    A file is matched by its name alone, so a file that the context does not list counts as a new one (a file that
-    .dockerignore hides cannot be told from it). A folder reaches what the context lists below it.
+    A file that the context does not list counts as a new one, unless .dockerignore hides it. A folder reaches what the
+    context lists below it.
     """
     inside = _inside(context.folder, changed)
     if inside is None:
         return False
     selectors = [_selector(written) for written in paths or EVERYTHING]
     if inside and not changed.endswith("/"):
-        return any(selector.takes(inside) for selector in selectors)
+        return not _is_hidden(context, inside) and any(selector.takes(inside) for selector in selectors)
     below = f"{inside}/" if inside else ""
     for name in context.files:
         is_below = name.startswith(below)
@@ -48,6 +52,19 @@ def selected(context: Context, paths: tuple[str, ...]) -> tuple[int, int]:
     """How many listed files the selectors take, and their bytes."""
     names = list(selected_files(context, paths))
     return len(names), sum(context.files[name] for name in names)
+
+
+def _is_hidden(context: Context, name: str) -> bool:
+    if not context.exclude or name in context.files:
+        return False
+    return bool(_patterns(context.exclude).matches(name))
+
+
+@lru_cache(maxsize=64)
+def _patterns(exclude: tuple[str, ...]) -> PatternMatcher:
+    from docker.utils.build import PatternMatcher
+
+    return PatternMatcher(list(exclude))
 
 
 def _inside(folder: str, changed: str) -> str | None:

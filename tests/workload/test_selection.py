@@ -63,3 +63,9 @@ def test_a_context_listed_by_folders_errs_on_the_side_of_change():
 )
 def test_selected_counts_each_file_once(paths, counted):
     assert selected(APP, paths) == counted
+
+
+def test_a_file_that_dockerignore_hides_reaches_nothing_even_when_it_is_new():
+    context = Context(".", {"main.txt": 1}, ("*.log", "!keep.log", "build"))
+    reached = [path for path in ("debug.log", "keep.log", "build/x", "new.txt") if touches(context, ("/",), path)]
+    assert reached == ["keep.log", "new.txt"]
