@@ -14,7 +14,7 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -148,7 +148,7 @@ def _meta(case: Case, seed: int, replication: int) -> Meta:
     resolved: dict[str, Json] = {
         "file": scenario.path.name,
         "sha256": scenario.text_sha256,
-        "farm": _plain(asdict(farm)),
+        "farm": asdict(farm),
         "projects": dict(farm.projects),
         "root_seed": seed,
         "replication": replication,
@@ -163,17 +163,6 @@ def _meta(case: Case, seed: int, replication: int) -> Meta:
         horizon_s=scenario.horizon,
         warmup_s=scenario.warmup,
     )
-
-
-def _plain(value: object) -> Json:
-    """JSON-able: infinity is written as text, tuples as lists, mappings by text."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, float) and value in (inf, -inf):
-        return "inf"
-    return value if isinstance(value, bool | int | float | str) or value is None else str(value)
 
 
 def replicate(

@@ -173,9 +173,8 @@ class Prices:
 class Meta:
     """What must be known about a run to judge its tables.
 
-    `scenario` is the resolved scenario. `origin_s` says where the predicted time comes from (rule, prior, constant,
-    profile); `cache_byte_s` is the integral of the base caches' bytes over the run (clones are free: farm-facts A1);
-    `stretch` the time of all executed RUNs over what they take alone on their runner: contention.
+    `scenario` is the resolved one. `origin_s`: predicted time by where its cost is from; `cache_byte_s`: the integral of the
+    base caches' bytes (clones are free: farm-facts A1); `stretch`: all executed RUNs' time over what they take alone.
     """
 
     source: Literal["simulated", "measured"]
@@ -329,13 +328,12 @@ def _read_meta(path: Path) -> Meta:
             raise InputError(f"a trace of schema {found['schema']!r}", where=str(path), hint=hint)
         prices = Prices(**{one.name: found["prices"][one.name] for one in fields(Prices)})
         minute = {pool: float(price) for pool, price in prices.minute.items()}
-        month, hour = _number(prices.cache_gb_month), _number(prices.wait_hour)
         meta = Meta(**{one.name: found[one.name] for one in fields(Meta)} | {"prices": prices})
         if meta.source not in ("simulated", "measured") or prices.per not in ("lease", "runner"):
             raise ValueError("source or prices.per has an unknown value")
         return replace(
             meta,
-            prices=Prices(minute, prices.per, month, hour),
+            prices=Prices(minute, prices.per, _number(prices.cache_gb_month), _number(prices.wait_hour)),
             origin_s={origin: float(seconds) for origin, seconds in meta.origin_s.items()},
             horizon_s=_number(meta.horizon_s),
             warmup_s=float(meta.warmup_s),

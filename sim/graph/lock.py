@@ -187,7 +187,8 @@ def _frozen(content: Mapping[str, Any]) -> Frozen:
         if any(not 0 <= given.step < index for given in step.inputs):
             raise ValueError(f"step {index} needs a step that does not stand before it")
     contexts = [
-        Context(str(line["folder"]), dict(line["files"]), tuple(line.get("exclude", ()))) for line in content["contexts"]
+        Context(str(line["folder"]), dict(line["files"]), tuple(line.get("exclude", ())))
+        for line in content["contexts"]
     ]
     graphs = {}
     same: dict[str, Graph] = {}  # arguments that change nothing share one graph

@@ -192,7 +192,7 @@ def _warm_part(
             cache.add_link(compiled.link_key(index, keys, imported), key)
         for mount in compiled.mounts[index]:
             cache.mounts[mount.id, 0] = 1
-        seen.keys.add(key)
+        seen.keys[key] = -1
         seen.ops.add(compiled.ops[index])
     return results[compiled.results[0]]
 

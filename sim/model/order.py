@@ -123,7 +123,7 @@ class Order:
 
     def _exported(self, session: Session, solve: Solve) -> None:
         """A base is in the registry: consumers of the same architecture may import it."""
-        result = solve.result[solve.compiled.results[0]]
+        result = solve.known.result[solve.compiled.results[0]]
         assert result is not None
         platform = next(share.platform for share in self._shares if share.session is session)
         self._exports[solve.target, platform] = result

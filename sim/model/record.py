@@ -30,8 +30,8 @@ class Recorder:
         self.busy_s = self.alone_s = 0.0
         self.origin_s = {"rule": 0.0, "prior": 0.0, "constant": 0.0, "profile": 0.0}
 
-    def step(self, solve: Solve, index: int, edge: Edge, outcome: str, ready_s: float, pays: bool) -> None:
-        """A step that ran, was shared, failed or was cancelled."""
+    def step(self, solve: Solve, index: int, edge: Edge, outcome: str, ready_s: float, pays: bool, name: str) -> None:
+        """A step that ran, was shared, failed or was cancelled, under the name that BuildKit shows."""
         mine = edge.owner is solve
         done = outcome != "cancelled"
         completed_s = edge.completed_s if done else solve.daemon.engine.now
@@ -48,7 +48,7 @@ class Recorder:
         self.steps.append(
             (
                 solve.build,
-                solve.names[index],
+                name,
                 edge.key,
                 solve.inputs[index],
                 KIND_NAMES[compiled.kinds[index]],

@@ -16,7 +16,7 @@ from simpy.events import Timeout
 
 from sim.model.buildkit.cache import Cache
 from sim.model.buildkit.daemon import Daemon, Seen
-from sim.model.buildkit.engine import RunnerEngine
+from sim.model.engine import RunnerEngine
 from sim.model.record import Recorder
 from sim.pool import Action, Assign, Boot, Pool, Stop, WatchIdle
 from sim.profile import Profile

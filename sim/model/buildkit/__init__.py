@@ -1,1 +1,1 @@
-"""A BuildKit daemon and its builds: keys, cache, slots, sharing. Pure state machines; `engine.py` gives them SimPy's time."""
+"""A BuildKit daemon and its builds: keys, cache, slots, sharing. Pure state machines; `sim.model.engine` gives them time."""

@@ -11,6 +11,7 @@ stage has run, or from an earlier build that linked the definition key to the fi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -161,7 +162,7 @@ class Compiled:
         """The key of a base that is imported from another project as an image: its content is its identity."""
         return hash((self.ops[index], result))
 
-    def link_key(self, index: int, keys: Keys, imported: dict[str, int]) -> int:
+    def link_key(self, index: int, keys: Keys, imported: Mapping[str, int]) -> int:
         """The definition key of a dynamic step, told apart by what was imported below it."""
         key = keys.definition[index]
         return hash((key, *(imported[base] for base in self.imports.values()))) if self.imports else key

@@ -124,12 +124,12 @@ def _nothing(_: Edge) -> None:
 
 
 class Seen:
-    """What the pool's runners have executed so far: it tells why a step misses."""
+    """What the pool's runners have executed so far, each key with the last runner that did: it tells why a step misses."""
 
     __slots__ = ("keys", "ops")
 
     def __init__(self) -> None:
-        self.keys: set[int] = set()
+        self.keys: dict[int, int] = {}
         self.ops: set[int] = set()
 
 
@@ -204,7 +204,7 @@ class Daemon:
         elif edge.state == RUNNING:
             self.engine.stop(edge)
             self._count_attempt(edge.key)
-            self.seen.keys.discard(edge.key)
+            self.seen.keys.pop(edge.key, None)
             self.engine.later(self.profile.daemon.kill_latency_s, self._vacate, edge)
         edge.state = GONE
         self._forget(edge)
@@ -236,13 +236,13 @@ class Daemon:
         seen = self.seen
         if edge.no_cache:
             why = "no_cache"
-        elif edge.key in seen.keys:
+        elif seen.keys.get(edge.key, self.runner) != self.runner:
             why = "clone"
         elif op in seen.ops:
             why = "changed"
         else:
             why = "cold"
-        seen.keys.add(edge.key)
+        seen.keys[edge.key] = self.runner
         seen.ops.add(op)
         return why
 
@@ -316,7 +316,7 @@ class Daemon:
         edge.completed_s = self.engine.now
         if kind == EXEC and self._fails(edge):
             edge.state = FAILED
-            self.seen.keys.discard(edge.key)
+            self.seen.keys.pop(edge.key, None)
             self._count_attempt(edge.key)
         else:
             edge.state = DONE

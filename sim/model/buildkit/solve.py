@@ -7,13 +7,13 @@ stage only when the keys of what copies from it fail, then a second look-up by c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sim.model.buildkit.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, Compiled
-from sim.model.buildkit.daemon import CPU, DELAY, DONE, FAILED, QUEUED, Daemon, Edge, Phase, same_result
+from sim.model.buildkit.daemon import CPU, DELAY, DONE, FAILED, QUEUED, Daemon, Edge, Phase
+from sim.model.buildkit.known import Known
+from sim.model.buildkit.shown import Shown
 from sim.model.record import Recorder
 from sim.workload.request import Request
 
@@ -31,12 +31,11 @@ class Solve:
         "_contexts_left",
         "_flights",
         "_held",
-        "_keys",
         "_missing",
         "_pending",
         "_ready",
-        "_reported",
         "_results_left",
+        "_shown",
         "_status",
         "_tail",
         "_wanted_s",
@@ -46,8 +45,8 @@ class Solve:
         "evaluated",
         "evaluating",
         "executed_bytes",
-        "final",
         "inputs",
+        "known",
         "live",
         "names",
         "no_cache",
@@ -56,7 +55,6 @@ class Solve:
         "reason",
         "recorder",
         "request",
-        "result",
         "session",
         "started_s",
         "target",
@@ -89,14 +87,12 @@ class Solve:
         self.started_s = self.daemon.engine.now
         self.executed_bytes = 0.0
         size = compiled.size + 2
-        self._keys = compiled.keys(self.request.content)
-        # The final key of each step once it is known, and the digest of its result once it has one.
-        self.final: list[int | None] = [None] * size
-        self.result: list[int | None] = [None] * size
+        links = None if self.no_cache else self.daemon.cache
+        self.known = Known(compiled, self.request.content, links, session.imported)
+        self._shown = Shown(self)
         self._status = bytearray(size)
         self._missing = [0] * size
         self._wanted_s = [0.0] * size
-        self._reported = bytearray(size)
         self._contexts_left = compiled.kinds.count(CONTEXT)
         self._results_left = len(set(compiled.results))
         self._pending: list[int] = []
@@ -158,10 +154,10 @@ class Solve:
         self._flights.pop(edge, None)
         kind = self.compiled.kinds[index]
         if edge.state == FAILED:
-            self._row_of_edge(edge, index, "failed")
+            self._shown.edge(edge, index, "failed", self._wanted_s[index])
             self._fail(self.names[index])
         elif kind == PREAMBLE:
-            self._row_of_edge(edge, index, "executed" if edge.owner is self else "shared")
+            self._shown.edge(edge, index, "executed" if edge.owner is self else "shared", self._wanted_s[index])
             if index == self.compiled.definition:
                 # The images' metadata are asked for in between, without a slot (semantics 5).
                 self.work([(DELAY, self.daemon.profile.daemon.metadata_latency_s, 0.0)], self._resolved)
@@ -169,7 +165,7 @@ class Solve:
                 self.session.registered(self)
         else:
             mine = edge.owner is self
-            self._row_of_edge(edge, index, "executed" if mine else "shared")
+            self._shown.edge(edge, index, "executed" if mine else "shared", self._wanted_s[index])
             if mine:
                 self.executed_bytes += edge.cost.layer_bytes or edge.cost.write_bytes
             if kind == CONTEXT:
@@ -257,7 +253,7 @@ class Solve:
                 if compiled.below_context[given]:
                     stack.append(given)
                 else:
-                    key = self._key(given)
+                    key = self.known.key(given)
                     if key is None or not self._has(key):
                         self._want(given)
 
@@ -270,7 +266,7 @@ class Solve:
         """All inputs are there: unless somebody was faster, the step executes."""
         if self._hit(index):
             return
-        key = self._key(index)
+        key = self.known.key(index)
         if key is None:
             raise AssertionError(f"{self.names[index]}: all inputs are there, but it has no key")
         self._wanted_s[index] = self.daemon.engine.now
@@ -281,7 +277,7 @@ class Solve:
 
     def _hit(self, index: int) -> bool:
         """Look the step up: a live vertex of another build, or a record. True when it needs nothing more."""
-        key = self._key(index)
+        key = self.known.key(index)
         if key is None:
             return False
         daemon = self.daemon
@@ -293,17 +289,17 @@ class Solve:
             else:
                 self._hold(edge)
                 if edge.state == FAILED:
-                    self._row_of_edge(edge, index, "failed")
+                    self._shown.edge(edge, index, "failed", self._wanted_s[index])
                     self._fail(self.names[index])
                     return True
-                self._row_cached(index, key, edge)
+                self._shown.hit(index, key, edge)
                 self._end_step(index, key, edge.result)
             self._report_below(index)
             return True
         result = None if no_cache else daemon.cache.record(key)
         if result is None:
             return False
-        self._row_cached(index, key, None)
+        self._shown.hit(index, key, None)
         self._end_step(index, key, result)
         self._report_below(index)
         return True
@@ -324,11 +320,8 @@ class Solve:
         if self._status[index] == ENDED:
             return
         self._status[index] = ENDED
-        self.final[index] = key
-        self.result[index] = result
         compiled = self.compiled
-        if compiled.content_inputs[index]:
-            self.daemon.cache.add_link(compiled.link_key(index, self._keys, self.session.imported), key)
+        self.known.end(index, key, result, self.daemon.cache)
         for consumer in compiled.consumers[index]:
             if self._status[consumer] != WANTED:
                 continue
@@ -336,59 +329,13 @@ class Solve:
             if self._missing[consumer] == 0:
                 self._status[consumer] = READY
                 self._ready.append(consumer)
-            elif compiled.content_inputs[consumer] and self.final[consumer] is None:
+            elif compiled.content_inputs[consumer] and self.known.final[consumer] is None:
                 self._hit(consumer)
         if index in compiled.results:
             self._results_left -= 1
             if self._results_left == 0:
                 self.evaluated = True
                 self.session.evaluated(self)
-
-    def _key(self, index: int) -> int | None:
-        """The final key, if it is known: by definition, by an earlier link, or from the contents of its inputs."""
-        key = self.final[index]
-        if key is not None:
-            return key
-        compiled = self.compiled
-        if not compiled.dynamic[index]:
-            key = self._keys.definition[index]
-        else:
-            imported = self.session.imported
-            if index in compiled.imports:
-                key = compiled.import_key(index, imported[compiled.imports[index]])
-            elif compiled.content_inputs[index] and not self.no_cache:
-                key = self.daemon.cache.link(compiled.link_key(index, self._keys, imported))
-            if key is None:
-                key = self._key_from_inputs(index)
-        self.final[index] = key
-        return key
-
-    def _key_from_inputs(self, index: int) -> int | None:
-        compiled = self.compiled
-        contents = {position: (step, paths) for position, step, paths, _ in compiled.content_inputs[index]}
-        finals: list[int] = []
-        for position, given in enumerate(compiled.inputs[index]):
-            if position in contents:
-                step, paths = contents[position]
-                found = self._content(step, paths)
-            elif compiled.kinds[given] == CONTEXT:
-                found = 0
-            else:
-                found = self._key(given)
-            if found is None:
-                return None
-            finals.append(found)
-        return compiled.final_key(index, self._keys.selected, finals)
-
-    def _content(self, step: int, paths: tuple[str, ...]) -> int | None:
-        """The digest of the selected paths of a stage's result; None until the stage has one."""
-        result = self.result[step]
-        if result is None:
-            return None
-        same = self.compiled.costs[step].same_output
-        if isinstance(same, tuple) and all(_covered(path, same) for path in paths):
-            return same_result(self.compiled, step)
-        return result
 
     # Ends.
 
@@ -410,7 +357,7 @@ class Solve:
             was_queued = edge.state == QUEUED
             self.daemon.leave(edge, self)
             if not was_queued:
-                self._row_of_edge(edge, index, "cancelled")
+                self._shown.edge(edge, index, "cancelled", self._wanted_s[index])
 
     def _answered(self, _: Edge) -> None:
         self.live = False
@@ -422,49 +369,20 @@ class Solve:
         for edge in held:
             self.daemon.release(edge)
 
-    # Rows.
-
-    def _row_of_edge(self, edge: Edge, index: int, outcome: str) -> None:
-        self._reported[index] = 1
-        # The first row pays for the execution: the owner's, unless the owner left and others went on waiting.
-        pays = not edge.paid and not (outcome == "cancelled" and edge.waiters)
-        edge.paid = edge.paid or pays
-        self.recorder.step(self, index, edge, outcome, self._wanted_s[index], pays)
-
-    def _row_cached(self, index: int, key: int, edge: Edge | None) -> None:
-        """A hit. BuildKit shows a live build's finished vertex of the same name as that build's (semantics 1): shared."""
-        if self._reported[index]:
-            return
-        self._reported[index] = 1
-        if edge is not None and edge.executed and _unnumbered(edge.name) == _unnumbered(self.names[index]):
-            self.recorder.step(self, index, edge, "shared", self.daemon.engine.now, False)
-        else:
-            self.recorder.cached(self, index, key, self.daemon.engine.now)
-
     def _report_below(self, index: int) -> None:
         """Steps below a hit are cached too, though nothing looked at their results."""
         compiled, daemon = self.compiled, self.daemon
         stack = list(compiled.inputs[index])
         while stack:
             given = stack.pop()
-            if self._reported[given] or self._status[given] != IDLE or compiled.kinds[given] == CONTEXT:
+            if self._shown.done[given] or self._status[given] != IDLE or compiled.kinds[given] == CONTEXT:
                 continue
-            key = self._key(given)
+            key = self.known.key(given)
             if key is not None:
                 edge = daemon.find(key, self._ignores_cache(given))
                 if edge is not None and edge.state == DONE:
                     self._hold(edge)
-                    self._row_cached(given, key, edge)
+                    self._shown.hit(given, key, edge)
                 elif not self.no_cache and daemon.cache.record(key) is not None:
-                    self._row_cached(given, key, None)
+                    self._shown.hit(given, key, None)
             stack.extend(compiled.inputs[given])
-
-
-@lru_cache(maxsize=4096)
-def _unnumbered(name: str) -> str:
-    """A vertex name without `2/3`: equal steps of images with other numbers of steps show as one."""
-    return re.sub(r"\d+/\d+\]", "]", name, count=1)
-
-
-def _covered(path: str, stable: tuple[str, ...]) -> bool:
-    return any(path == one or path.startswith(one.rstrip("/") + "/") for one in stable)
