@@ -11,7 +11,7 @@ from math import inf
 from simpy import Environment
 from simpy.events import Event, Timeout
 
-from sim.model.buildkit.daemon import CPU, DELAY, Edge, Phase
+from sim.model.buildkit.edge import CPU, DELAY, Edge, Phase
 from sim.model.machine.shared import Shared
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING
 
 from simpy.events import Timeout
 
@@ -17,10 +16,8 @@ from sim.model.buildkit.session import Session
 from sim.model.buildkit.solve import Solve
 from sim.model.catalog import Part
 from sim.model.site import Lease
+from sim.model.world import World
 from sim.workload.request import Request
-
-if TYPE_CHECKING:
-    from sim.model.simulate import World
 
 
 @dataclass(slots=True)

@@ -6,14 +6,10 @@ In: solves, edges, leases, runners as they end. Out: `Recorder.trace(meta)`. Wit
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from sim.model.buildkit.compiled import KIND_NAMES
+from sim.model.buildkit.edge import Build, Edge
 from sim.trace import Cell, Meta, Table, Trace
-
-if TYPE_CHECKING:
-    from sim.model.buildkit.daemon import Edge
-    from sim.model.buildkit.solve import Solve
 
 Row = tuple[Cell, ...]
 
@@ -30,11 +26,19 @@ class Recorder:
         self.busy_s = self.alone_s = 0.0
         self.origin_s = {"rule": 0.0, "prior": 0.0, "constant": 0.0, "profile": 0.0}
 
-    def step(self, solve: Solve, index: int, edge: Edge, outcome: str, ready_s: float, pays: bool, name: str) -> None:
+    def step(
+        self,
+        build: Build,
+        index: int,
+        edge: Edge,
+        outcome: str,
+        ready_s: float,
+        completed_s: float,
+        pays: bool,
+        name: str,
+    ) -> None:
         """A step that ran, was shared, failed or was cancelled, under the name that BuildKit shows."""
-        mine = edge.owner is solve
-        done = outcome != "cancelled"
-        completed_s = edge.completed_s if done else solve.daemon.engine.now
+        mine = edge.owner is build
         cost = edge.cost
         if mine:
             took_s = completed_s - edge.started_s
@@ -44,13 +48,13 @@ class Recorder:
                 self.alone_s += edge.alone_s
         if not self.keeps_steps:
             return
-        compiled = solve.compiled
+        compiled = build.compiled
         self.steps.append(
             (
-                solve.build,
+                build.build,
                 name,
                 edge.key,
-                solve.inputs[index],
+                build.inputs[index],
                 KIND_NAMES[compiled.kinds[index]],
                 outcome,
                 "",
@@ -59,7 +63,7 @@ class Recorder:
                 completed_s,
                 edge.lock_wait_s if mine else 0.0,
                 None if mine else edge.owner.build,
-                solve.daemon.runner,
+                build.runner,
                 edge.cpu_s if pays else 0.0,
                 cost.threads,
                 cost.read_bytes if mine else 0.0,
@@ -71,16 +75,16 @@ class Recorder:
             )
         )
 
-    def cached(self, solve: Solve, index: int, key: int, now: float) -> None:
+    def cached(self, build: Build, index: int, key: int, now: float) -> None:
         """A step that hit."""
         if self.keeps_steps:
-            compiled = solve.compiled
+            compiled = build.compiled
             self.steps.append(
                 (
-                    solve.build,
-                    solve.names[index],
+                    build.build,
+                    build.names[index],
                     key,
-                    solve.inputs[index],
+                    build.inputs[index],
                     KIND_NAMES[compiled.kinds[index]],
                     "cached",
                     "",
@@ -89,7 +93,7 @@ class Recorder:
                     None,
                     0.0,
                     None,
-                    solve.daemon.runner,
+                    build.runner,
                     0.0,
                     0.0,
                     0.0,

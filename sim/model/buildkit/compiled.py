@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
+from math import sqrt
 from typing import NamedTuple
 
 from sim.graph import Graph
@@ -25,6 +26,9 @@ SOURCE, CONTEXT, COPY, EXEC, MERGE, PREAMBLE = range(6)
 KINDS = {"source": SOURCE, "context": CONTEXT, "copy": COPY, "exec": EXEC, "merge": MERGE}
 KIND_NAMES = ("source", "context", "copy", "exec", "merge", "source")
 _MEMO = 512
+# The purpose of the uniform draw of `same_output`, and marks that tell digests of results apart.
+_SAME_OUTPUT = 2
+_RESULT, _SAME = 78, 77
 IMPORT = "target:"
 
 
@@ -171,3 +175,21 @@ class Compiled:
 def _preamble(profile: Profile) -> tuple[Cost, Cost]:
     daemon = profile.daemon
     return Cost(cpu_s=daemon.definition_cpu_s), Cost(cpu_s=daemon.dockerignore_cpu_s)
+
+
+def usual_result(compiled: Compiled, index: int, key: int, profile: Profile, seed: int) -> int:
+    """The digest of what a step makes: a function of its key, unless its output survives changed inputs."""
+    same = compiled.costs[index].same_output
+    if same is True:
+        return same_result(compiled, index)
+    # Two versions in a row give the same bytes with probability `same`: each gives the usual ones with its root.
+    if same and not isinstance(same, tuple) and profile.uniform(seed, key, 0, _SAME_OUTPUT) < sqrt(same):
+        return same_result(compiled, index)
+    return hash((key, _RESULT))
+
+
+def same_result(compiled: Compiled, index: int) -> int:
+    """The digest of an output that survives changed inputs, arguments among them: it belongs to the line that makes it."""
+    step = compiled.graph.steps[index]
+    place = number(f"{step.file}:{step.line} {step.kind} {step.platform}") if step.line else compiled.ops[index]
+    return hash((place, _SAME))

@@ -7,120 +7,18 @@ buildkit-semantics 1 (sharing), 3 (slots), 4 (mounts), 13.4 (order). SimPy is no
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from math import ceil, inf, sqrt
+from math import ceil, inf
 from random import Random
-from typing import TYPE_CHECKING, Protocol
 
 from sim.model.buildkit.cache import Cache
-from sim.model.buildkit.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, Compiled, number
+from sim.model.buildkit.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, usual_result
+from sim.model.buildkit.edge import CPU, DELAY, DONE, FAILED, GONE, NETWORK, QUEUED, RUNNING, Build, Edge, Engine, Phase
 from sim.model.buildkit.mounts import CacheMounts
 from sim.profile import Profile
-from sim.profile.cost import Cost
 
-if TYPE_CHECKING:
-    from sim.model.buildkit.solve import Solve
-
-QUEUED, RUNNING, DONE, FAILED, GONE = range(5)
-DELAY, CPU, NETWORK = range(3)
-# Purposes of the uniform draws that belong to a step's key.
-FAILS, SAME_OUTPUT = 1, 2
-_RESULT, _SAME, _UNIQUE = 78, 77, 79
-
-Phase = tuple[int, float, float]
-
-
-class Engine(Protocol):
-    """What a daemon needs from time: now, a call later, and work on the machine it runs on."""
-
-    @property
-    def now(self) -> float:
-        """Seconds since the start."""
-        ...
-
-    def later(self, delay_s: float, call: Callable[[Edge], None], edge: Edge) -> None:
-        """Call `call(edge)` in `delay_s` seconds."""
-        ...
-
-    def work(self, edge: Edge, then: Callable[[Edge], None]) -> None:
-        """Carry out `edge.phases` one after the other, then call `then(edge)`."""
-        ...
-
-    def stop(self, edge: Edge) -> None:
-        """Stop carrying out; `edge.cpu_s` becomes what was used."""
-        ...
-
-    def alone_s(self, phases: list[Phase]) -> float:
-        """How long these phases take with nothing beside them."""
-        ...
-
-
-class Edge:
-    """A live vertex of the daemon: queued, running, or ended and still referred to by a live solve."""
-
-    __slots__ = (
-        "alone_s",
-        "compiled",
-        "completed_s",
-        "cpu_s",
-        "executed",
-        "holders",
-        "index",
-        "indexed",
-        "job",
-        "key",
-        "lock_wait_s",
-        "locking_since",
-        "miss",
-        "name",
-        "no_cache",
-        "owner",
-        "paid",
-        "phase",
-        "phases",
-        "result",
-        "started_s",
-        "state",
-        "then",
-        "waiters",
-        "warm",
-    )
-
-    def __init__(self, owner: Solve, index: int, key: int, no_cache: bool) -> None:
-        self.owner = owner
-        self.compiled: Compiled = owner.compiled
-        self.index = index
-        self.key = key
-        self.no_cache = no_cache
-        self.name = owner.names[index]
-        self.state = QUEUED
-        self.waiters: list[tuple[Solve, int]] = []
-        self.holders = 0
-        self.indexed = False
-        self.executed = False
-        self.paid = False
-        self.result = 0
-        self.completed_s = 0.0
-        self.alone_s = 0.0
-        self.started_s = 0.0
-        self.lock_wait_s = 0.0
-        self.locking_since = 0.0
-        self.cpu_s = 0.0
-        self.miss = ""
-        self.warm = False
-        self.phases: list[Phase] = []
-        self.phase = 0
-        self.job: object = None
-        self.then: Callable[[Edge], None] = _nothing
-
-    @property
-    def cost(self) -> Cost:
-        """What the step costs."""
-        return self.compiled.costs[self.index]
-
-
-def _nothing(_: Edge) -> None:
-    return None
+# The purpose of the uniform draw, and a mark that no other digest carries.
+FAILS = 1
+_UNIQUE = 79
 
 
 class Seen:
@@ -175,7 +73,7 @@ class Daemon:
             return None
         return edge
 
-    def execute(self, solve: Solve, index: int, key: int, no_cache: bool) -> Edge:
+    def execute(self, solve: Build, index: int, key: int, no_cache: bool) -> Edge:
         """Start a vertex, or queue it for a slot, first come first served over all builds."""
         edge = Edge(solve, index, key, no_cache)
         # BuildKit's index has one edge a key (solver/index.go): a --no-cache one takes a normal one's place.
@@ -193,7 +91,7 @@ class Daemon:
             self._start(edge)
         return edge
 
-    def leave(self, edge: Edge, solve: Solve) -> None:
+    def leave(self, edge: Edge, solve: Build) -> None:
         """A solve gives up on a vertex in flight; without any waiter left the vertex is cancelled."""
         edge.waiters = [waiter for waiter in edge.waiters if waiter[0] is not solve]
         if edge.waiters:
@@ -363,21 +261,3 @@ class Daemon:
                 self._start(self._queue.popleft())
             else:
                 self._free += 1
-
-
-def usual_result(compiled: Compiled, index: int, key: int, profile: Profile, seed: int) -> int:
-    """The digest of what a step makes: a function of its key, unless its output survives changed inputs."""
-    same = compiled.costs[index].same_output
-    if same is True:
-        return same_result(compiled, index)
-    # Two versions in a row give the same bytes with probability `same`: each gives the usual ones with its root.
-    if same and not isinstance(same, tuple) and profile.uniform(seed, key, 0, SAME_OUTPUT) < sqrt(same):
-        return same_result(compiled, index)
-    return hash((key, _RESULT))
-
-
-def same_result(compiled: Compiled, index: int) -> int:
-    """The digest of an output that survives changed inputs, arguments among them: it belongs to the line that makes it."""
-    step = compiled.graph.steps[index]
-    place = number(f"{step.file}:{step.line} {step.kind} {step.platform}") if step.line else compiled.ops[index]
-    return hash((place, _SAME))

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sim.model.buildkit.cache import Cache
-from sim.model.buildkit.compiled import CONTEXT, Compiled
-from sim.model.buildkit.daemon import same_result
+from sim.model.buildkit.compiled import CONTEXT, Compiled, same_result
 from sim.workload.request import Content
 
 

@@ -8,9 +8,11 @@ there, a base starts when all its direct dependents have registered, and ends on
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from sim.model.buildkit.compiled import Compiled
-from sim.model.buildkit.daemon import CPU, DELAY, NETWORK, Daemon, Edge
+from sim.model.buildkit.daemon import Daemon
+from sim.model.buildkit.edge import CPU, DELAY, NETWORK, Edge
 from sim.model.buildkit.solve import Solve
 from sim.model.record import Recorder
 from sim.workload.request import Request
@@ -79,10 +81,7 @@ class Session:
         constants = self.daemon.profile.daemon
         latency_s = constants.client_latency_s + (constants.bake_latency_s if self.bake else 0.0)
         for solve in self.solves.values():
-            solve.work([(DELAY, latency_s, 0.0)], self._connected)
-
-    def _connected(self, edge: Edge) -> None:
-        edge.owner.open()
+            solve.work([(DELAY, latency_s, 0.0)], partial(_open, solve))
 
     def registered(self, solve: Solve) -> None:
         """The solve's graph is known."""
@@ -127,10 +126,9 @@ class Session:
         """Compress the new layers and upload them, for consumers in other projects (our assumption: design section 1)."""
         new_bytes = solve.executed_bytes
         cpu_s = new_bytes * self.daemon.profile.daemon.export_byte_cpu_s
-        solve.work([(CPU, cpu_s, 1.0), (NETWORK, new_bytes, 0.0)], self._exported)
+        solve.work([(CPU, cpu_s, 1.0), (NETWORK, new_bytes, 0.0)], lambda _: self._exported(solve))
 
-    def _exported(self, edge: Edge) -> None:
-        solve = edge.owner
+    def _exported(self, solve: Solve) -> None:
         self.exports.discard(solve.target)
         self._on_export(self, solve)
         self._finish(solve)
@@ -143,3 +141,7 @@ class Session:
             return
         self._finishing.add(target)
         solve.finish()
+
+
+def _open(solve: Solve, _: Edge) -> None:
+    solve.open()

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
-from sim.model.buildkit.daemon import Edge
-
-if TYPE_CHECKING:
-    from sim.model.buildkit.solve import Solve
+from sim.model.buildkit.edge import Build, Edge, Engine
+from sim.model.record import Recorder
 
 
 class Shown:
     """The rows of one build."""
 
-    __slots__ = ("_solve", "done")
+    __slots__ = ("_build", "_engine", "_recorder", "done")
 
-    def __init__(self, solve: Solve) -> None:
-        self._solve = solve
-        self.done = bytearray(solve.compiled.size + 2)
+    def __init__(self, build: Build, recorder: Recorder, engine: Engine) -> None:
+        self._build = build
+        self._recorder = recorder
+        self._engine = engine
+        self.done = bytearray(build.compiled.size + 2)
 
     def edge(self, edge: Edge, index: int, outcome: str, wanted_s: float) -> None:
         """A step that this build waited for, or owns."""
@@ -38,21 +37,20 @@ class Shown:
         if self.done[index]:
             return
         self.done[index] = 1
-        solve = self._solve
         if edge is not None and edge.executed:
-            self._row(edge, index, "shared", solve.daemon.engine.now, False)
+            self._row(edge, index, "shared", self._engine.now, False)
         else:
-            solve.recorder.cached(solve, index, key, solve.daemon.engine.now)
+            self._recorder.cached(self._build, index, key, self._engine.now)
 
     def _row(self, edge: Edge, index: int, outcome: str, wanted_s: float, pays: bool) -> None:
-        solve = self._solve
-        name = solve.names[index]
-        shown = name
-        if edge.owner is not solve and outcome in ("shared", "failed") and _unnumbered(edge.name) != _unnumbered(name):
+        build = self._build
+        name = shown = build.names[index]
+        if edge.owner is not build and outcome in ("shared", "failed") and _unnumbered(edge.name) != _unnumbered(name):
             shown = edge.name
             if outcome == "shared":
-                solve.recorder.cached(solve, index, edge.key, solve.daemon.engine.now)
-        solve.recorder.step(solve, index, edge, outcome, wanted_s, pays, shown)
+                self._recorder.cached(build, index, edge.key, self._engine.now)
+        completed_s = self._engine.now if outcome == "cancelled" else edge.completed_s
+        self._recorder.step(build, index, edge, outcome, wanted_s, completed_s, pays, shown)
 
 
 @lru_cache(maxsize=4096)

@@ -8,62 +8,61 @@ stage only when the keys of what copies from it fail, then a second look-up by c
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from sim.model.buildkit.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, Compiled
-from sim.model.buildkit.daemon import CPU, DELAY, DONE, FAILED, QUEUED, Daemon, Edge, Phase
+from sim.model.buildkit.daemon import Daemon
+from sim.model.buildkit.edge import CPU, DELAY, DONE, FAILED, QUEUED, Edge, Phase
 from sim.model.buildkit.known import Known
 from sim.model.buildkit.shown import Shown
 from sim.model.record import Recorder
 from sim.workload.request import Request
 
-if TYPE_CHECKING:
-    from sim.model.buildkit.session import Session
-
 IDLE, WANTED, HELD, READY, FLYING, ENDED = range(6)
+
+
+class Command(Protocol):
+    """The client's command that a solve is a part of: it decides when the solve evaluates and ends."""
+
+    daemon: Daemon
+    request: Request
+    recorder: Recorder
+    imported: dict[str, int]
+
+    @property
+    def target_cpu_s(self) -> float:
+        """The client's own work for each target."""
+        ...
+
+    def registered(self, solve: Solve) -> None:
+        """The solve's graph is known."""
+        ...
+
+    def evaluated(self, solve: Solve) -> None:
+        """The solve's whole result is there."""
+        ...
+
+    def failed(self, solve: Solve) -> None:
+        """The solve failed."""
+        ...
 
 
 class Solve:
     """A build: request x target x runner. `on_end` is called once, when the client has its answer."""
 
+    # fmt: off
     __slots__ = (
-        "_agenda",
-        "_contexts_left",
-        "_flights",
-        "_held",
-        "_missing",
-        "_pending",
-        "_ready",
-        "_results_left",
-        "_shown",
-        "_status",
-        "_tail",
-        "_wanted_s",
-        "build",
-        "compiled",
-        "daemon",
-        "evaluated",
-        "evaluating",
-        "executed_bytes",
-        "inputs",
-        "known",
-        "live",
-        "names",
-        "no_cache",
-        "on_end",
-        "outcome",
-        "reason",
-        "recorder",
-        "request",
-        "session",
-        "started_s",
-        "target",
+        "_agenda", "_contexts_left", "_flights", "_held", "_missing", "_pending", "_ready", "_results_left", "_shown",
+        "_status", "_tail", "_wanted_s", "build", "compiled", "daemon", "evaluated", "evaluating", "executed_bytes",
+        "inputs", "known", "live", "names", "no_cache", "on_end", "outcome", "reason", "request", "runner", "session",
+        "started_s", "target",
     )
+    # fmt: on
 
     def __init__(
         self,
         build: int,
-        session: Session,
+        session: Command,
         target: str,
         compiled: Compiled,
         names: tuple[list[str], list[tuple[str, ...]]],
@@ -71,9 +70,9 @@ class Solve:
     ) -> None:
         self.build = build
         self.session = session
-        self.daemon: Daemon = session.daemon
-        self.request: Request = session.request
-        self.recorder: Recorder = session.recorder
+        self.daemon = session.daemon
+        self.runner = session.daemon.runner
+        self.request = session.request
         self.target = target
         self.compiled = compiled
         self.names, self.inputs = names
@@ -89,7 +88,7 @@ class Solve:
         size = compiled.size + 2
         links = None if self.no_cache else self.daemon.cache
         self.known = Known(compiled, self.request.content, links, session.imported)
-        self._shown = Shown(self)
+        self._shown = Shown(self, session.recorder, self.daemon.engine)
         self._status = bytearray(size)
         self._missing = [0] * size
         self._wanted_s = [0.0] * size

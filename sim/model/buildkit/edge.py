@@ -1,0 +1,127 @@
+"""A live vertex of a daemon, and what it and the daemon ask of the build that owns it and of time.
+
+In: a build, a step of it, the step's final key. Out: `Edge`, the shared state of one execution; protocols for both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from sim.model.buildkit.compiled import Compiled
+from sim.profile.cost import Cost
+from sim.workload.request import Request
+
+QUEUED, RUNNING, DONE, FAILED, GONE = range(5)
+DELAY, CPU, NETWORK = range(3)
+
+Phase = tuple[int, float, float]
+"""A resource, an amount of work on it, and the most of it that the work can use at a time."""
+
+
+class Build(Protocol):
+    """A build as its vertices, its daemon and its rows see it."""
+
+    build: int
+    runner: int
+    request: Request
+    compiled: Compiled
+    names: list[str]
+    inputs: list[tuple[str, ...]]
+
+    def vertex_ended(self, edge: Edge, index: int) -> None:
+        """A vertex that the build waited for has ended."""
+        ...
+
+
+class Engine(Protocol):
+    """What a daemon needs from time: now, a call later, and work on the machine it runs on."""
+
+    @property
+    def now(self) -> float:
+        """Seconds since the start."""
+        ...
+
+    def later(self, delay_s: float, call: Callable[[Edge], None], edge: Edge) -> None:
+        """Call `call(edge)` in `delay_s` seconds."""
+        ...
+
+    def work(self, edge: Edge, then: Callable[[Edge], None]) -> None:
+        """Carry out `edge.phases` one after the other, then call `then(edge)`."""
+        ...
+
+    def stop(self, edge: Edge) -> None:
+        """Stop carrying out; `edge.cpu_s` becomes what was used."""
+        ...
+
+    def alone_s(self, phases: list[Phase]) -> float:
+        """How long these phases take with nothing beside them."""
+        ...
+
+
+class Edge:
+    """A live vertex of the daemon: queued, running, or ended and still referred to by a live solve."""
+
+    __slots__ = (
+        "alone_s",
+        "compiled",
+        "completed_s",
+        "cpu_s",
+        "executed",
+        "holders",
+        "index",
+        "indexed",
+        "job",
+        "key",
+        "lock_wait_s",
+        "locking_since",
+        "miss",
+        "name",
+        "no_cache",
+        "owner",
+        "paid",
+        "phase",
+        "phases",
+        "result",
+        "started_s",
+        "state",
+        "then",
+        "waiters",
+        "warm",
+    )
+
+    def __init__(self, owner: Build, index: int, key: int, no_cache: bool) -> None:
+        self.owner = owner
+        self.compiled = owner.compiled
+        self.index = index
+        self.key = key
+        self.no_cache = no_cache
+        self.name = owner.names[index]
+        self.state = QUEUED
+        self.waiters: list[tuple[Build, int]] = []
+        self.holders = 0
+        self.indexed = False
+        self.executed = False
+        self.paid = False
+        self.result = 0
+        self.completed_s = 0.0
+        self.alone_s = 0.0
+        self.started_s = 0.0
+        self.lock_wait_s = 0.0
+        self.locking_since = 0.0
+        self.cpu_s = 0.0
+        self.miss = ""
+        self.warm = False
+        self.phases: list[Phase] = []
+        self.phase = 0
+        self.job: object = None
+        self.then: Callable[[Edge], None] = _nothing
+
+    @property
+    def cost(self) -> Cost:
+        """What the step costs."""
+        return self.compiled.costs[self.index]
+
+
+def _nothing(_: Edge) -> None:
+    return None

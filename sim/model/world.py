@@ -1,0 +1,60 @@
+"""What all requests of a run share: time, the farm's sites, the catalog of graphs, the rows.
+
+In: a farm, a profile, graphs, a seed. Out: `World`, which makes a site when a project is first used on an architecture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from simpy import Environment
+
+from sim.graph import Graphs
+from sim.model.catalog import Catalog
+from sim.model.record import Recorder
+from sim.model.site import Numbers, Site
+from sim.profile import Profile
+from sim.scenario.farm import Farm
+from sim.workload.request import Request
+
+
+class World:
+    """All that a run shares: time, the farm's sites, the catalog of graphs, the rows."""
+
+    def __init__(self, farm: Farm, profile: Profile, graphs: Graphs, seed: int, recorder: Recorder) -> None:
+        self.env = Environment()
+        self.farm = farm
+        self.recorder = recorder
+        self.numbers = Numbers()
+        self.catalog = Catalog(farm, graphs, profile, seed)
+        self._profile = profile
+        self._seed = seed
+        self._sites: dict[tuple[str, str], Site] = {}
+
+    def site(self, project: str, platform: str) -> Site:
+        """The runners of a project on an architecture."""
+        place = (project, platform)
+        site = self._sites.get(place)
+        if site is None:
+            site = self._sites[place] = Site(
+                self.env,
+                self.farm,
+                self._profile,
+                self.recorder,
+                self.numbers,
+                project=project,
+                platform=platform,
+                seed=self._seed,
+            )
+        return site
+
+    def warm(self, requests: Sequence[Request]) -> None:
+        """Fill the base caches before the first request."""
+        places = dict.fromkeys(place for request in requests for place in self.catalog.leases(request))
+        sites = {place: self.site(*place) for place in places}
+        self.catalog.warm(list(requests), {place: (site.base, site.seen) for place, site in sites.items()})
+
+    def stop(self) -> None:
+        """The run is over."""
+        for site in self._sites.values():
+            site.stop_all(self.env.now)
