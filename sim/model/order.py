@@ -151,10 +151,11 @@ class Order:
             self._share_ended()
 
     def _never_ran(self, share: _Share) -> None:
+        outcome = "cancelled" if self.outcome == "failed" else self.outcome
         for target in share.parts:
             number = self._world.numbers.builds
             self._world.numbers.builds += 1
-            self._row(share, target, number, self.outcome, self.reason, None)
+            self._row(share, target, number, outcome, self.reason, None)
         self._share_ended()
 
     def _share_ended(self) -> None:

@@ -150,6 +150,16 @@ def test_one_failing_target_ends_the_whole_bake():
     assert max(ends(trace).values()) == 2.0
 
 
+def test_a_failure_cancels_what_still_waits_for_a_runner():
+    farm = a_farm(targets=("a", "b"), projects={"a": "one", "b": "two"}, boot_s=10.0, acquire_timeout_s=60.0)
+    made = Handmade({"a": A, "b": B}, bake=True)
+    costs = ideal(("*RUN a", {"latency": 4.0}), ("*RUN b", {"latency": 2.0, "fails": 1.0}))
+    requests = [a_request(0, 0.0, ("b",)), a_request(1, 13.0, ("a", "b"))]
+    trace = simulated(made, requests, costs, farm)
+    waiting = next(row for row in trace.builds.rows() if row[3] == "a")
+    assert (waiting[8], waiting[11]) == (None, "cancelled")
+
+
 def test_a_warm_cache_holds_one_build_of_everything():
     from dataclasses import replace
 
