@@ -108,10 +108,7 @@ def simulate(
     Requests of closed clients that would arrive after `horizon_s` do not. Raises `InputError` for a farm that cannot
     serve a request or asks for what the model does not have yet.
     """
-    if farm.write_back != "discard":
-        raise InputError(
-            f"{farm.write_back} is not modelled yet", where="farm.write_back", hint="only `discard` is, for now"
-        )
+    _refuse_what_is_not_modelled(farm)
     recorder = Recorder(steps=steps)
     world = World(farm, profile, graphs, seed, recorder)
     if farm.cache.warm:
@@ -123,3 +120,14 @@ def simulate(
     if arrivals.unserved:
         raise InputError(f"request {arrivals.unserved[0]} can never be served on this farm", where="farm")
     return recorder.trace(meta, seed)
+
+
+def _refuse_what_is_not_modelled(farm: Farm) -> None:
+    """A setting that would change the answer, but is not in the model yet, must not be passed over in silence."""
+    if farm.write_back != "discard":
+        hint = "only `discard` is, for now: --set farm.write_back=discard"
+        raise InputError(f"{farm.write_back} is not modelled yet", where="farm.write_back", hint=hint)
+    if farm.standby_count:
+        raise InputError(
+            "standby machines are not modelled yet", where="farm.standby", hint="--set farm.standby.count=0"
+        )
