@@ -72,38 +72,34 @@ def graph_spec(scenario: Scenario) -> GraphSpec:
         targets=targets,
         args_variants=tuple(dict.fromkeys(tuple(sorted(job.args.items())) for job in jobs)),
         platforms=platforms,
+        places={
+            name: scenario.where("workload", at, "build")
+            for at, entry in enumerate(scenario.workload)
+            for job in entry.jobs
+            for name in job.build
+        },
         asked=tuple(dict.fromkeys(name for job in jobs for name in job.build)) if scenario.bake else (),
     )
 
 
-def _to_stderr(text: str) -> None:
+def to_stderr(text: str) -> None:
+    """Messages go where data does not."""
     print(text, file=sys.stderr, flush=True)
 
 
 def prepare(
-    scenario: Scenario, *, label: str = "", graphs: Graphs | None = None, refresh: bool = False, say: Say = _to_stderr
+    scenario: Scenario, *, label: str = "", graphs: Graphs | None = None, refresh: bool = False, say: Say = to_stderr
 ) -> Case:
     """Read the lock file (or make it), resolve the farm, collect the costs. `graphs`: another candidate's, if they are equal.
 
     Raises InputError for what does not fit together, EnvironmentMissing when a lock file must be made without Go.
     """
     graphs = graphs or load_graphs(graph_spec(scenario), refresh=refresh, say=say)
-    for at, entry in enumerate(scenario.workload):
-        for job in entry.jobs:
-            for name in job.build:
-                _check_target(scenario, graphs, at, name)
+    for name in (name for entry in scenario.workload for job in entry.jobs for name in job.build):
+        graphs.asked(name)
     farm = resolve_farm(scenario, graphs.targets, graphs.project_ids)
     file = scenario.folder / scenario.profile if scenario.profile else None
     return Case(label or scenario.name, scenario, graphs, Profile.of(scenario.costs, file), farm)
-
-
-def _check_target(scenario: Scenario, graphs: Graphs, entry: int, name: str) -> None:
-    from sim.errors import InputError
-
-    try:
-        graphs.asked(name)
-    except InputError as error:
-        raise InputError(error.what, where=scenario.where("workload", entry, "build"), hint=error.hint) from None
 
 
 def seeds(root: int, replication: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import isfinite
 from types import TracebackType
 from typing import TextIO
@@ -53,11 +53,6 @@ def has_colour(stream: TextIO) -> bool:
 def bold(text: str) -> str:
     """Bold on a terminal, plain elsewhere."""
     return f"\x1b[1m{text}\x1b[0m" if has_colour(sys.stdout) else text
-
-
-def embolden(lines: Sequence[str], wanted: Sequence[bool]) -> list[str]:
-    """Some of the lines bold."""
-    return [bold(line) if chosen else line for line, chosen in zip(lines, wanted, strict=True)]
 
 
 class Progress:

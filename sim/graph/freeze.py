@@ -66,7 +66,7 @@ def freeze(spec: GraphSpec, variants: Sequence[Args], say: Say) -> Frozen:
     """Ask the real tools. Raises InputError with file:line of the user's file, EnvironmentMissing without Go."""
     targets, groups = resolve(spec, say)
     for name in spec.asked:
-        check_name(name, [*targets, *groups], str(spec.scenario_path))
+        check_name(name, [*targets, *groups], spec.where(name))
     names = closure(targets, groups, spec.asked or tuple(targets))
     for name in names:
         _check_folders(spec, name, targets[name])

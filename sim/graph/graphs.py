@@ -54,7 +54,7 @@ class Graphs:
 
     def asked(self, name: str) -> str:
         """The name, if it is a target or a group; else InputError with the nearest one."""
-        check_name(name, [*self.targets, *self.groups], str(self._spec.scenario_path))
+        check_name(name, [*self.targets, *self.groups], self._spec.where(name))
         return name
 
     def closure(self, names: Sequence[str]) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ def _lacking(spec: GraphSpec, frozen: Frozen) -> str:
     targets = frozen.targets if spec.bake else spec.targets
     names = spec.asked or tuple(targets)
     for name in names:
-        check_name(name, [*targets, *frozen.groups], str(spec.scenario_path))
+        check_name(name, [*targets, *frozen.groups], spec.where(name))
         if name not in frozen.targets and name not in frozen.groups:
             return f"the target '{name}'"
     built = {target for target, _, _ in frozen.graphs}

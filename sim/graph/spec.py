@@ -30,7 +30,7 @@ class TargetSpec:
 class GraphSpec:
     """A scenario's builds. `args_variants` are the `args` of its jobs; `platforms` hold for targets that name none.
 
-    `asked` are the targets and groups that the workload builds; empty means all.
+    `asked` are the targets and groups that the workload builds, empty means all; `places` says where it names them.
     """
 
     folder: Path
@@ -40,6 +40,7 @@ class GraphSpec:
     args_variants: tuple[Args, ...] = ()
     platforms: tuple[str, ...] = ("linux/amd64",)
     asked: tuple[str, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def lock_path(self) -> Path:
@@ -51,6 +52,10 @@ class GraphSpec:
     def scenario_path(self) -> Path:
         """The scenario file."""
         return self.folder / self.file
+
+    def where(self, name: str) -> str:
+        """`file:line` of what asks for a target, as far as `places` says it; else the scenario."""
+        return self.places.get(name, str(self.scenario_path))
 
     @property
     def lock_command(self) -> str:

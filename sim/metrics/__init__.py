@@ -7,7 +7,6 @@ from sim.metrics.distribution import Distribution
 from sim.metrics.requests import OBJECTIVES, Requests, objective, per_request
 from sim.metrics.steps import Dedup, StepCounts, Wait
 from sim.metrics.summary import By, Money, Pool, Summary, summarise
-from sim.metrics.timeline import Timeline, timeline
 
 __all__ = [
     "OBJECTIVES",
@@ -19,10 +18,8 @@ __all__ = [
     "Requests",
     "StepCounts",
     "Summary",
-    "Timeline",
     "Wait",
     "objective",
     "per_request",
     "summarise",
-    "timeline",
 ]

@@ -50,8 +50,9 @@ class Catalog:
         self._leases: dict[tuple[tuple[str, ...], Args], dict[tuple[str, str], dict[str, Part]]] = {}
         self._names: dict[tuple[int, ...], dict[str, Names]] = {}
 
-    def is_bake(self, request: Request) -> bool:
-        """Whether buildx's bake runs it."""
+    @property
+    def bake(self) -> bool:
+        """Whether buildx's bake runs the requests."""
         return self._graphs.bake
 
     def sticky(self, request: Request) -> int:
@@ -126,15 +127,15 @@ class Catalog:
         A bake of several targets puts the target's name in front, and for several platforms on runners of their own the
         platform; a step that several share has the name of the first to reach the daemon: a base, else by name.
         """
-        place = tuple(id(part.compiled) for part in parts.values())
+        prefixed = self.bake and len(request.targets) > 1
+        place = (prefixed, *(id(part.compiled) for part in parts.values()))
         found = self._names.get(place)
         if found is None:
-            prefixed = self.is_bake(request) and len(request.targets) > 1
             first: dict[str, str] = {}
             found = {}
-            for target in _bases_first(parts):
+            for target in _bases_first({target: part.links for target, part in parts.items()}):
                 compiled, platforms = parts[target].compiled, parts[target].platforms
-                is_split = self.is_bake(request) and len(platforms) == 1 < len(self._graphs.platforms(target))
+                is_split = self.bake and len(platforms) == 1 < len(self._graphs.platforms(target))
                 shown = []
                 for name, digest in zip(compiled.names, compiled.digests, strict=True):
                     mine = _prefixed(platforms[0], name) if is_split and _is_numbered(name) else name
@@ -154,7 +155,8 @@ class Catalog:
                 (site, target, part) for site, leased in self.leases(request).items() for target, part in leased.items()
             ]
             # Bases of other projects first: their results are part of their consumers' keys.
-            for site, target, part in sorted(parts, key=lambda one: len(one[2].imports)):
+            order = _bases_first({target: part.imports for _, target, part in parts})
+            for site, target, part in sorted(parts, key=lambda one: order.index(one[1])):
                 imported = {base: results.get((base, site[1]), 0) for base in part.imports}
                 results[target, site[1]] = _warm_part(
                     part.compiled, *cache_of[site], self._profile, self._seed, imported
@@ -219,17 +221,17 @@ def _context_bytes(compiled: Compiled) -> float:
     return sum(cost.write_bytes for cost, kind in zip(compiled.costs, compiled.kinds, strict=True) if kind == CONTEXT)
 
 
-def _bases_first(parts: dict[str, Part]) -> list[str]:
-    """Targets by name, each behind the bases that it links."""
+def _bases_first(bases: dict[str, tuple[str, ...]]) -> list[str]:
+    """Targets by name, each behind its own bases. Links make no circle: the graph's reader refuses them."""
     ordered: dict[str, None] = {}
 
     def visit(target: str) -> None:
-        for base in parts[target].links:
-            if base in parts and base not in ordered:
+        for base in bases[target]:
+            if base in bases and base not in ordered:
                 visit(base)
         ordered.setdefault(target)
 
-    for target in sorted(parts):
+    for target in sorted(bases):
         visit(target)
     return list(ordered)
 

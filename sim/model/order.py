@@ -91,9 +91,8 @@ class Order:
             runner.daemon,
             self.request,
             world.recorder,
-            lease=lease.number,
             barrier=world.farm.bake_link_barrier,
-            bake=catalog.is_bake(self.request),
+            bake=catalog.bake,
             on_fail=self._failed,
             on_export=self._exported,
         )

@@ -2,6 +2,6 @@
 
 from sim.profile.constants import CONSTANTS, DAEMON, IDEAL
 from sim.profile.cost import Cost, Daemon, Origin
-from sim.profile.costs import Profile, prior_share
+from sim.profile.costs import Profile
 
-__all__ = ["CONSTANTS", "DAEMON", "IDEAL", "Cost", "Daemon", "Origin", "Profile", "prior_share"]
+__all__ = ["CONSTANTS", "DAEMON", "IDEAL", "Cost", "Daemon", "Origin", "Profile"]

@@ -6,14 +6,14 @@ Order of belief: the scenario's rules, the file's, then constants (COPY, context
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from sim.graph.types import Graph, Input, Step
 from sim.profile import draws
 from sim.profile.constants import CONSTANTS, COPY_CORES, DAEMON, IDEAL
-from sim.profile.cost import Cost, Daemon, Origin
+from sim.profile.cost import Cost, Daemon
 from sim.profile.file import read_profile
 from sim.profile.priors import priors
 from sim.profile.rules import Rule, first_match, rules_of
@@ -59,10 +59,6 @@ class Profile:
             found = tuple(self._cost(graph, index, consumers[index]) for index in range(len(graph.steps)))
             kept = self._kept[id(graph)] = (graph, found)
         return kept[1]
-
-    def origins(self, graph: Graph) -> tuple[Origin, ...]:
-        """Where each step's cost came from, in the order of `graph.steps`."""
-        return tuple(cost.origin for cost in self.costs(graph))
 
     factor = staticmethod(draws.factor)
     uniform = staticmethod(draws.uniform)
@@ -118,12 +114,6 @@ class Profile:
 
     def _spread(self, constant: str) -> float:
         return CONSTANTS[constant].spread if self._with_priors else 0.0
-
-
-def prior_share(seconds: Mapping[Origin, float]) -> float:
-    """The share of predicted time that rests on priors, given the seconds by origin; 0 when there are none."""
-    total = sum(seconds.values())
-    return seconds.get("prior", 0.0) / total if total > 0 else 0.0
 
 
 def _prior(step: Step) -> Cost:

@@ -14,7 +14,7 @@ from math import isnan, nan
 from pathlib import Path
 
 from sim.errors import InputError
-from sim.runs import Case, Progress, Say, prepare, replicate
+from sim.runs import Case, Progress, Say, graph_spec, prepare, replicate, to_stderr
 from sim.scenario import Scenario, load
 from sim.study.interval import Interval, chance_better, t_interval
 from sim.study.measures import Measures, measure
@@ -109,21 +109,10 @@ def candidates(path: str | Path, settings: Sequence[tuple[str, ...]], sets: Sequ
     cases: list[Case] = []
     for chosen in settings:
         scenario = load(path, [*sets, *chosen])
-        graphs = (
-            cases[0].graphs
-            if cases and scenario.bake == cases[0].scenario.bake and _same_jobs(scenario, cases[0])
-            else None
-        )
-        cases.append(prepare(scenario, label=label_of(chosen), graphs=graphs, say=say))
+        spec = graph_spec(scenario)
+        same = next((case.graphs for case in cases if graph_spec(case.scenario) == spec), None)
+        cases.append(prepare(scenario, label=label_of(chosen), graphs=same, say=say))
     return cases
-
-
-def _same_jobs(scenario: object, case: Case) -> bool:
-    """Whether the same lock file serves: what is built, with which arguments, on which platforms."""
-    mine, other = scenario, case.scenario
-    return all(getattr(mine, name) == getattr(other, name) for name in ("targets", "workload")) and (
-        getattr(mine, "farm").platforms == other.farm.platforms  # noqa: B009
-    )
 
 
 def label_of(settings: Sequence[str]) -> str:
@@ -144,7 +133,7 @@ def compare(
     workers: int | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
-    say: Say = print,
+    say: Say = to_stderr,
 ) -> Comparison:
     """Run all candidates on the same requests. `settings` as `vary` gives them; `sets` hold for all."""
     cases = candidates(path, settings, sets, say)

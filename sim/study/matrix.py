@@ -13,7 +13,7 @@ from math import isnan
 from pathlib import Path
 
 from sim.errors import InputError
-from sim.runs import Case, Progress, Say, replicate
+from sim.runs import Case, Progress, Say, replicate, to_stderr
 from sim.study.compare import Candidate, Comparison, candidates, evaluate
 from sim.study.interval import Interval, chance_better, t_interval
 from sim.study.measures import Measures, measure
@@ -107,7 +107,7 @@ def matrix(
     workers: int | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
-    say: Say = print,
+    say: Say = to_stderr,
 ) -> Matrix:
     """Compare the candidates of every row: 8 a row when quick, else size x auto-scaling x projects (36)."""
     settings = QUICK if quick else FULL

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
-from sim.graph import CacheMount, Context, Graph, Input, Link, Step
+from sim.graph import CacheMount, Context, Graph, Input, Step
 from sim.model.simulate import simulate
 from sim.profile import Profile
 from sim.scenario.farm import Autoscaling, Farm, Runner
@@ -101,7 +101,4 @@ def ends(trace):
 def outcomes(trace, build=None):
     """[(step, outcome)] of a build (None: of all), in the order of the rows."""
     rows = zip(trace.steps["build"], trace.steps["step"], trace.steps["outcome"], strict=True)
-    return [(step, outcome) for of, step, outcome in rows if build in (None, of) and not step.startswith("[internal]")]
-
-
-__all__ = ["Link"]
+    return [(step, outcome) for of, step, outcome in rows if build in (None, of) and "internal]" not in step]

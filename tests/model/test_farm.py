@@ -4,7 +4,6 @@ import pytest
 from builders import (
     AMD64,
     Handmade,
-    Link,
     a_farm,
     a_graph,
     a_request,
@@ -18,7 +17,7 @@ from builders import (
 )
 
 from sim.errors import InputError
-from sim.graph import Graph
+from sim.graph import Graph, Link
 from sim.profile import Profile
 
 A = a_graph(source(), run("a", 0), target="a")
@@ -148,6 +147,28 @@ def test_one_failing_target_ends_the_whole_bake():
     trace = simulated(made, [a_request(0, 0.0, ("a", "b"))], costs)
     assert sorted(column(trace.builds, "outcome")) == ["cancelled", "failed"]
     assert max(ends(trace).values()) == 2.0
+
+
+def test_a_target_is_named_only_beside_others():
+    """One lease holds the same target in both requests; buildx names it only where there are several."""
+    made = Handmade({"a": A, "b": B}, bake=True)
+    farm = a_farm(targets=("a", "b"), projects={"a": "one", "b": "two"})
+    trace = simulated(made, [a_request(0, 0.0, ("a",)), a_request(1, 9.0, ("a", "b"))], ideal(), farm)
+    assert {step for step, _ in outcomes(trace, 0)} == {"[1/9] FROM alpine", "RUN a"}
+    assert {step for step, _ in outcomes(trace, 1)} == {"[a 1/9] FROM alpine", "[a] RUN a"}
+
+
+def test_a_warm_chain_of_bases_in_projects_of_their_own_needs_nothing():
+    from dataclasses import replace
+
+    low = a_graph(source(), run("low", 0), target="low")
+    mid = replace(a_graph(source(), run("low", 0), run("mid", 1), target="mid"), links=(Link("low", 1),))
+    app = replace(a_graph(source(), run("low", 0), run("mid", 1), run("app", 2), target="app"), links=(Link("mid", 2),))
+    made = Handmade({"app": app, "mid": mid, "low": low}, {"app": ("mid",), "mid": ("low",)}, bake=True)
+    farm = a_farm(targets=("app", "mid", "low"), projects={"app": "a", "mid": "m", "low": "z"})
+    farm = replace(farm, cache=replace(farm.cache, warm=True))
+    trace = simulated(made, [a_request(0, 0.0, ("app", "low", "mid"))], ideal(("*RUN*", {"latency": 2.0})), farm)
+    assert "executed" not in {outcome for _, outcome in outcomes(trace)}
 
 
 def test_a_failure_cancels_what_still_waits_for_a_runner():

@@ -6,7 +6,7 @@ import pytest
 
 from sim.errors import InputError
 from sim.graph import Context, Graph, Input, Step
-from sim.profile import CONSTANTS, DAEMON, IDEAL, Cost, Profile, prior_share
+from sim.profile import CONSTANTS, DAEMON, IDEAL, Cost, Profile
 from sim.scenario.fields.costs import CostRule
 
 FILES = {"package.json": 100, "src/a": 1000, "src/b": 2000, "docs/c": 5000}
@@ -43,9 +43,9 @@ def test_costs_stand_beside_their_steps():
 
 def test_origins():
     rules = [CostRule(step="RUN npm ci", cpu="9s"), CostRule(step="COPY --from*", write="5MB")]
-    origins = Profile.of(rules).origins(a_graph())
+    origins = tuple(cost.origin for cost in Profile.of(rules).costs(a_graph()))
     assert origins == ("prior", "constant", "constant", "rule", "constant", "rule", "constant")
-    assert Profile.of().origins(a_graph())[3] == "prior"
+    assert Profile.of().costs(a_graph())[3].origin == "prior"
 
 
 def test_a_rule_on_a_copy_comes_on_top_of_the_constants():
@@ -75,12 +75,6 @@ def test_every_constant_has_a_source_and_a_sane_spread():
         assert constant.source, name
         assert 0 <= constant.spread <= 0.6
         assert 0 < constant.value < 1
-
-
-def test_prior_share():
-    assert prior_share({"prior": 3.0, "rule": 1.0}) == 0.75
-    assert prior_share({"rule": 1.0}) == 0
-    assert prior_share({}) == 0
 
 
 def test_a_profile_file_stands_between_rules_and_priors(tmp_path):

@@ -65,17 +65,15 @@ def disagreements(trace, run) -> list[str]:
             problems.append(f"request {request}: {own['outcome']} instead of {true['outcome']}")
         if abs(own["end"] - true["end"]) > END_TOLERANCE_S:
             problems.append(f"request {request}: ends at {own['end']:.2f} instead of {true['end']:.2f}")
+        together = [other for other in truth if abs(truth[other]["start"] - true["start"]) <= TOGETHER_S]
         for name, outcomes in true["steps"].items():
-            together = [other for other in truth if abs(truth[other]["start"] - true["start"]) <= TOGETHER_S]
-            expected = Counter(one for other in together for one in truth[other]["steps"].get(name, ()))
-            got = Counter(one for other in together for one in mine[other]["steps"].get(name, ()))
-            got_alone = set(own["steps"].get(name, ()))
-            if got_alone <= {"shared", "cached"} and not got_alone and set(outcomes) == {"cached"}:
+            own_outcome, true_outcome = _main(own["steps"].get(name, ())), _main(outcomes)
+            if own_outcome == true_outcome:
                 continue
-            if len(together) == 1 and _main(own["steps"].get(name, ())) != _main(outcomes):
-                problems.append(f"request {request}: {name}: {own['steps'].get(name)} instead of {outcomes}")
-            elif expected["executed"] != got["executed"] or expected["failed"] != got["failed"]:
-                problems.append(f"requests {together}: {name}: {dict(got)} instead of {dict(expected)}")
+            # Which of the builds that start together executes is chance; how many do is not (counted below).
+            if len(together) > 1 and {own_outcome, true_outcome} == {"executed", "shared"}:
+                continue
+            problems.append(f"request {request}: {name}: {own_outcome} instead of {true_outcome}")
     executed = Counter(
         name for one in truth.values() for name, got in one["steps"].items() for o in got if o == "executed"
     )

@@ -19,10 +19,10 @@ from sim.workload.request import Request
 
 
 class Session:
-    """All solves of one lease. `links[target]` are its bases in this session, `imports[target]` those in other projects.
+    """All solves of one lease. `exports` are its targets that other projects need, `imported` the results of theirs.
 
-    `on_export(target, result, platforms)` is called when a base that other projects need has been exported;
-    `on_fail(solve)` when one fails, so that the rest of the request is cancelled.
+    `on_export(session, solve)` is called when one of `exports` has been exported; `on_fail(solve)` when one fails, so that
+    the rest of the request is cancelled.
     """
 
     def __init__(
@@ -31,7 +31,6 @@ class Session:
         request: Request,
         recorder: Recorder,
         *,
-        lease: int,
         barrier: bool,
         bake: bool,
         on_fail: Callable[[Solve], None],
@@ -40,7 +39,6 @@ class Session:
         self.daemon = daemon
         self.request = request
         self.recorder = recorder
-        self.lease = lease
         self.bake = bake
         self.solves: dict[str, Solve] = {}
         self.imported: dict[str, int] = {}
