@@ -141,6 +141,8 @@ def compose(text: str, source: str, *, marked: bool = True) -> Node:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = place(source, mark.line + 1, mark.column + 1) if mark and marked else source
+        if "nesting depth" in str(error.problem):  # PyYAML >= 6.0.4 looks ahead and stops at a depth of its own
+            raise _too_deep(where) from error
         hint = "indent with spaces, not tabs; close quotes and brackets"
         raise InputError(f"not valid YAML: {error.problem or error.context}", where=where, hint=hint) from error
     except yaml.YAMLError as error:
@@ -190,6 +192,10 @@ def _written(node: Node | None, parts: Sequence[str], value: Node, source: str, 
     return replace(node, value={**node.value, key: entry}, key_at=key_at)
 
 
+def _too_deep(where: str) -> InputError:
+    return InputError(f"nested deeper than {MAX_DEPTH} levels", where=where, hint="a scenario needs 6")
+
+
 def _events(text: str) -> Iterator[yaml.Event]:
     loader = _Loader(text)
     try:
@@ -221,7 +227,7 @@ class _Composer:
 
     def node(self, event: yaml.Event, depth: int) -> Node:
         if depth > MAX_DEPTH:
-            raise InputError(f"nested deeper than {MAX_DEPTH} levels", where=self.at(event), hint="a scenario needs 6")
+            raise _too_deep(self.at(event))
         if isinstance(event, yaml.AliasEvent):
             node = self.anchors.get(event.anchor or "")
             if node is None:
