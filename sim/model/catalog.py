@@ -11,9 +11,9 @@ from math import inf
 
 from sim.errors import InputError
 from sim.graph import Graphs, cut
-from sim.model.buildkit.cache import Cache
 from sim.model.buildkit.compiled import CONTEXT, PREAMBLE, Compiled, usual_result
 from sim.model.buildkit.daemon import Seen
+from sim.model.store.cache import Cache
 from sim.profile import Profile
 from sim.profile.cost import Cost
 from sim.scenario.farm import Farm

@@ -1,6 +1,6 @@
 """SimPy under a daemon: carries out phases of work on a runner's resources. Callbacks only; no process, no interrupt.
 
-In: an `Edge` with phases (resource, amount, cap). Out: a call when all are done.
+In: `Work` with phases (resource, amount, cap). Out: a call when all are done.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from math import inf
 from simpy import Environment
 from simpy.events import Event, Timeout
 
-from sim.model.buildkit.edge import CPU, DELAY, Edge, Phase
+from sim.model.buildkit.edge import CPU, DELAY, Phase, W, Work
 from sim.model.machine.shared import Shared
 
 
@@ -36,27 +36,27 @@ class RunnerEngine:
         """Core-seconds done so far."""
         return self._cpu.machine.work_done
 
-    def later(self, delay_s: float, call: Callable[[Edge], None], edge: Edge) -> None:
-        """Call `call(edge)` in `delay_s` seconds."""
-        timer = Timeout(self._env, delay_s if delay_s > 0.0 else 0.0, edge)
+    def later(self, delay_s: float, call: Callable[[W], None], about: W) -> None:
+        """Call `call(about)` in `delay_s` seconds."""
+        timer = Timeout(self._env, delay_s if delay_s > 0.0 else 0.0, about)
         timer.callbacks.append(lambda event: call(event._value))
 
-    def work(self, edge: Edge, then: Callable[[Edge], None]) -> None:
-        """Carry out the phases of `edge`, then call `then(edge)`; never at once, so that chains of free steps don't nest."""
-        edge.then = then
-        edge.phase = 0
-        if not self._next_phase(edge):
-            edge.job = timer = Timeout(self._env, 0.0, edge)
+    def work(self, work: W, then: Callable[[W], None]) -> None:
+        """Carry out the phases of `work`, then call `then(work)`; never at once, so that chains of free steps don't nest."""
+        work.then = then
+        work.phase = 0
+        if not self._next_phase(work):
+            work.job = timer = Timeout(self._env, 0.0, work)
             timer.callbacks.append(self._delay_over)
 
-    def stop(self, edge: Edge) -> None:
-        """Stop carrying out. `edge.cpu_s` becomes what was used."""
-        job, edge.job = edge.job, None
+    def stop(self, work: Work) -> None:
+        """Stop carrying out. `work.cpu_s` becomes what was used."""
+        job, work.job = work.job, None
         if isinstance(job, list):
-            kind = edge.phases[edge.phase - 1][0]
+            kind = work.phases[work.phase - 1][0]
             left = (self._cpu if kind == CPU or self._network is None else self._network).remove(job)
             if kind == CPU:
-                edge.cpu_s -= left
+                work.cpu_s -= left
 
     def alone_s(self, phases: list[Phase]) -> float:
         """How long these phases take with nothing beside them."""
@@ -70,34 +70,34 @@ class RunnerEngine:
                 total_s += amount / self._network_rate
         return total_s
 
-    def _next_phase(self, edge: Edge) -> bool:
+    def _next_phase(self, work: Work) -> bool:
         """Start the next phase that takes time; False when there is none."""
-        phases = edge.phases
-        while edge.phase < len(phases):
-            kind, amount, cap = phases[edge.phase]
-            edge.phase += 1
+        phases = work.phases
+        while work.phase < len(phases):
+            kind, amount, cap = phases[work.phase]
+            work.phase += 1
             if amount <= 0.0:
                 continue
             if kind == CPU:
-                edge.cpu_s += amount
-                edge.job = self._cpu.add(amount, cap, edge)
+                work.cpu_s += amount
+                work.job = self._cpu.add(amount, cap, work)
                 return True
             if kind == DELAY:
-                edge.job = timer = Timeout(self._env, amount, edge)
+                work.job = timer = Timeout(self._env, amount, work)
                 timer.callbacks.append(self._delay_over)
                 return True
             if self._network is not None:
-                edge.job = self._network.add(amount, inf, edge)
+                work.job = self._network.add(amount, inf, work)
                 return True
         return False
 
     def _delay_over(self, event: Event) -> None:
-        edge = event._value
-        if edge.job is event:
-            self._phase_done(edge)
+        work = event._value
+        if work.job is event:
+            self._phase_done(work)
 
     def _phase_done(self, owner: object) -> None:
-        edge: Edge = owner  # type: ignore[assignment]
-        if not self._next_phase(edge):
-            edge.job = None
-            edge.then(edge)
+        work: Work = owner  # type: ignore[assignment]
+        if not self._next_phase(work):
+            work.job = None
+            work.then(work)

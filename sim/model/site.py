@@ -14,10 +14,10 @@ from random import Random
 from simpy import Environment
 from simpy.events import Timeout
 
-from sim.model.buildkit.cache import Cache
 from sim.model.buildkit.daemon import Daemon, Seen
 from sim.model.engine import RunnerEngine
 from sim.model.record import Recorder
+from sim.model.store.cache import Cache
 from sim.pool import Action, Assign, Boot, Pool, Stop, WatchIdle
 from sim.profile import Profile
 from sim.scenario.farm import Farm

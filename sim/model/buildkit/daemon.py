@@ -10,10 +10,10 @@ from collections import deque
 from math import ceil, inf
 from random import Random
 
-from sim.model.buildkit.cache import Cache
 from sim.model.buildkit.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, usual_result
 from sim.model.buildkit.edge import CPU, DELAY, DONE, FAILED, GONE, NETWORK, QUEUED, RUNNING, Build, Edge, Engine, Phase
-from sim.model.buildkit.mounts import CacheMounts
+from sim.model.store.cache import Cache
+from sim.model.store.mounts import CacheMounts
 from sim.profile import Profile
 
 # The purpose of the uniform draw, and a mark that no other digest carries.

@@ -6,7 +6,7 @@ In: a build, a step of it, the step's final key. Out: `Edge`, the shared state o
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from sim.model.buildkit.compiled import Compiled
 from sim.profile.cost import Cost
@@ -17,6 +17,8 @@ DELAY, CPU, NETWORK = range(3)
 
 Phase = tuple[int, float, float]
 """A resource, an amount of work on it, and the most of it that the work can use at a time."""
+
+W = TypeVar("W", bound="Work")
 
 
 class Build(Protocol):
@@ -42,16 +44,16 @@ class Engine(Protocol):
         """Seconds since the start."""
         ...
 
-    def later(self, delay_s: float, call: Callable[[Edge], None], edge: Edge) -> None:
-        """Call `call(edge)` in `delay_s` seconds."""
+    def later(self, delay_s: float, call: Callable[[W], None], about: W) -> None:
+        """Call `call(about)` in `delay_s` seconds."""
         ...
 
-    def work(self, edge: Edge, then: Callable[[Edge], None]) -> None:
-        """Carry out `edge.phases` one after the other, then call `then(edge)`."""
+    def work(self, work: W, then: Callable[[W], None]) -> None:
+        """Carry out `work.phases` one after the other, then call `then(work)`; never at once."""
         ...
 
-    def stop(self, edge: Edge) -> None:
-        """Stop carrying out; `edge.cpu_s` becomes what was used."""
+    def stop(self, work: Work) -> None:
+        """Stop carrying out; `work.cpu_s` becomes what was used."""
         ...
 
     def alone_s(self, phases: list[Phase]) -> float:
@@ -59,19 +61,30 @@ class Engine(Protocol):
         ...
 
 
-class Edge:
+class Work:
+    """Something that takes time on a machine: phases carried out one after the other, then a call."""
+
+    __slots__ = ("cpu_s", "job", "phase", "phases", "then")
+
+    def __init__(self, phases: list[Phase]) -> None:
+        self.phases = phases
+        self.phase = 0
+        self.cpu_s = 0.0
+        self.job: object = None
+        self.then: Callable[[Any], None] = _nothing
+
+
+class Edge(Work):
     """A live vertex of the daemon: queued, running, or ended and still referred to by a live solve."""
 
     __slots__ = (
         "alone_s",
         "compiled",
         "completed_s",
-        "cpu_s",
         "executed",
         "holders",
         "index",
         "indexed",
-        "job",
         "key",
         "lock_wait_s",
         "locking_since",
@@ -80,17 +93,15 @@ class Edge:
         "no_cache",
         "owner",
         "paid",
-        "phase",
-        "phases",
         "result",
         "started_s",
         "state",
-        "then",
         "waiters",
         "warm",
     )
 
     def __init__(self, owner: Build, index: int, key: int, no_cache: bool) -> None:
+        super().__init__([])
         self.owner = owner
         self.compiled = owner.compiled
         self.index = index
@@ -109,13 +120,8 @@ class Edge:
         self.started_s = 0.0
         self.lock_wait_s = 0.0
         self.locking_since = 0.0
-        self.cpu_s = 0.0
         self.miss = ""
         self.warm = False
-        self.phases: list[Phase] = []
-        self.phase = 0
-        self.job: object = None
-        self.then: Callable[[Edge], None] = _nothing
 
     @property
     def cost(self) -> Cost:
@@ -123,5 +129,5 @@ class Edge:
         return self.compiled.costs[self.index]
 
 
-def _nothing(_: Edge) -> None:
+def _nothing(_: object) -> None:
     return None

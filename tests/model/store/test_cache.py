@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.model.buildkit.cache import Cache
+from sim.model.store.cache import Cache
 
 MOVES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 9)), max_size=60)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim.graph.types import CacheMount, Sharing
-from sim.model.buildkit.mounts import CacheMounts
+from sim.model.store.mounts import CacheMounts
 
 
 def mount(sharing: Sharing) -> list[CacheMount]:
