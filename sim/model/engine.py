@@ -1,6 +1,7 @@
 """SimPy under a daemon: carries out phases of work on a runner's resources. Callbacks only; no process, no interrupt.
 
-In: `Work` with phases (resource, amount, cap). Out: a call when all are done.
+In: `Work` with phases (resource, amount, cap). Out: a call when all are done. A runner has a CPU that its steps and its
+daemon share, a disk and a network; a `HostEngine` lets several runners share one machine's (design section 4).
 """
 
 from __future__ import annotations
@@ -11,20 +12,69 @@ from math import inf
 from simpy import Environment
 from simpy.events import Event, Timeout
 
-from sim.model.buildkit.edge import CPU, DELAY, Phase, W, Work
+from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, NETWORK, READ, TOGETHER, Phase, W, Work
+from sim.model.machine.fair_share import DAEMON, STEPS, DaemonCgroup, FairShare, Host, Machine
 from sim.model.machine.shared import Shared
+from sim.scenario.farm import Runner
+
+
+class HostEngine:
+    """One machine under several runners: its cores, its disk, its network."""
+
+    __slots__ = ("cpu", "disk", "host", "network")
+
+    def __init__(self, env: Environment, machine: Runner) -> None:
+        self.host = Host(machine.cpus)
+        self.cpu = Shared(env, self.host, _phase_done)
+        self.disk = _disk(env, machine)
+        self.network = _shared(env, machine.network_bytes_per_s)
 
 
 class RunnerEngine:
-    """The time of one runner's daemon: its CPU and its network, shared by all that runs on it."""
+    """The time of one runner's daemon and of all that runs on it.
 
-    __slots__ = ("_cpu", "_env", "_network", "_network_rate")
+    A disk is one device: reading and writing take their share of its time. On a host, disk and network are the host's
+    where it has limits, and a runner's own rates cap each of its transfers there.
+    """
 
-    def __init__(self, env: Environment, cpus: float, network_bytes_per_s: float) -> None:
+    __slots__ = (
+        "_cpu",
+        "_cpus",
+        "_daemon_group",
+        "_disk",
+        "_env",
+        "_network",
+        "_network_cap",
+        "_on_host",
+        "_runner",
+        "_steps_group",
+    )
+
+    def __init__(
+        self,
+        env: Environment,
+        runner: Runner,
+        daemon_cgroup: DaemonCgroup = "group",
+        host: HostEngine | None = None,
+    ) -> None:
         self._env = env
-        self._cpu = Shared(env, cpus, self._phase_done)
-        self._network_rate = network_bytes_per_s
-        self._network = Shared(env, network_bytes_per_s, self._phase_done) if network_bytes_per_s < inf else None
+        self._runner = runner
+        self._on_host = host
+        self._cpus = Machine(runner.cpus, daemon_cgroup)
+        self._network_cap = inf
+        first = 0
+        if host is None:
+            self._cpu = Shared(env, self._cpus, _phase_done)
+            self._network = _shared(env, runner.network_bytes_per_s)
+            self._disk = _disk(env, runner)
+        else:
+            first = host.host.attach(self._cpus)
+            self._cpu = host.cpu
+            self._network = host.network or _shared(env, runner.network_bytes_per_s)
+            self._disk = host.disk or _disk(env, runner)
+            if host.network is not None:
+                self._network_cap = runner.network_bytes_per_s
+        self._steps_group, self._daemon_group = first + STEPS, first + DAEMON
 
     @property
     def now(self) -> float:
@@ -33,8 +83,13 @@ class RunnerEngine:
 
     @property
     def cpu_s(self) -> float:
-        """Core-seconds done so far."""
-        return self._cpu.machine.work_done
+        """Core-seconds done up to the last change."""
+        return self._cpus.work_done
+
+    def close(self) -> None:
+        """The runner has stopped."""
+        if self._on_host is not None:
+            self._on_host.host.detach(self._cpus)
 
     def later(self, delay_s: float, call: Callable[[W], None], about: W) -> None:
         """Call `call(about)` in `delay_s` seconds."""
@@ -45,30 +100,53 @@ class RunnerEngine:
         """Carry out the phases of `work`, then call `then(work)`; never at once, so that chains of free steps don't nest."""
         work.then = then
         work.phase = 0
+        work.engine = self
         if not self._next_phase(work):
             work.job = timer = Timeout(self._env, 0.0, work)
-            timer.callbacks.append(self._delay_over)
+            timer.callbacks.append(_delay_over)
 
     def stop(self, work: Work) -> None:
         """Stop carrying out. `work.cpu_s` becomes what was used."""
         job, work.job = work.job, None
-        if isinstance(job, list):
+        if isinstance(job, tuple):
+            for part in job:
+                self.stop(part)
+                work.cpu_s += part.cpu_s
+        elif isinstance(job, list):
             kind = work.phases[work.phase - 1][0]
-            left = (self._cpu if kind == CPU or self._network is None else self._network).remove(job)
-            if kind == CPU:
-                work.cpu_s -= left
+            if kind in (CPU, DAEMON_CPU):
+                work.cpu_s -= self._cpu.remove(job)
+            else:
+                share = self._network if kind == NETWORK else self._disk
+                assert share is not None
+                share.remove(job)
 
     def alone_s(self, phases: list[Phase]) -> float:
         """How long these phases take with nothing beside them."""
-        cpus, total_s = self._cpu.machine.capacity, 0.0
-        for kind, amount, cap in phases:
-            if kind == CPU:
-                total_s += amount / (cap if cap < cpus else cpus)
-            elif kind == DELAY:
-                total_s += amount
+        total_s, at = 0.0, 0
+        while at < len(phases):
+            kind, amount, _ = phases[at]
+            at += 1
+            if kind == TOGETHER:
+                chains = _chains(phases[at : at + int(amount)])
+                total_s += max(sum(map(self._alone_s, chain)) for chain in chains)
+                at += int(amount)
             else:
-                total_s += amount / self._network_rate
+                total_s += self._alone_s(phases[at - 1])
         return total_s
+
+    def _alone_s(self, phase: Phase) -> float:
+        kind, amount, cap = phase
+        if amount <= 0.0:
+            return 0.0
+        runner = self._runner
+        if kind in (CPU, DAEMON_CPU):
+            return amount / min(cap, runner.cpus)
+        if kind == DELAY:
+            return amount
+        if kind == NETWORK:
+            return amount / min(cap, runner.network_bytes_per_s)
+        return amount / (runner.disk_read_bytes_per_s if kind == READ else runner.disk_write_bytes_per_s)
 
     def _next_phase(self, work: Work) -> bool:
         """Start the next phase that takes time; False when there is none."""
@@ -80,24 +158,83 @@ class RunnerEngine:
                 continue
             if kind == CPU:
                 work.cpu_s += amount
-                work.job = self._cpu.add(amount, cap, work)
+                work.job = self._cpu.add(amount, cap, work, self._steps_group)
                 return True
+            if kind == DAEMON_CPU:
+                work.cpu_s += amount
+                work.job = self._cpu.add(amount, cap, work, self._daemon_group)
+                return True
+            if kind == NETWORK:
+                if self._network is not None:
+                    work.job = self._network.add(amount, min(cap, self._network_cap), work)
+                    return True
+                if cap == inf:
+                    continue
+                amount, kind = amount / cap, DELAY
             if kind == DELAY:
                 work.job = timer = Timeout(self._env, amount, work)
-                timer.callbacks.append(self._delay_over)
+                timer.callbacks.append(_delay_over)
                 return True
-            if self._network is not None:
-                work.job = self._network.add(amount, inf, work)
-                return True
+            if kind == TOGETHER:
+                count = int(amount)
+                work.phase += count
+                if self._together(work, phases[work.phase - count : work.phase]):
+                    return True
+            elif self._disk is not None:
+                runner = self._runner
+                rate = runner.disk_read_bytes_per_s if kind == READ else runner.disk_write_bytes_per_s
+                if rate < inf:
+                    work.job = self._disk.add(amount / rate, 1.0, work)
+                    return True
         return False
 
-    def _delay_over(self, event: Event) -> None:
-        work = event._value
-        if work.job is event:
-            self._phase_done(work)
+    def _together(self, work: Work, phases: list[Phase]) -> bool:
+        """Start chains of phases at once; False when none of them takes time."""
+        parts = []
+        for chain in _chains(phases):
+            part = Work(chain)
+            part.engine = self
+            part.then = lambda ended: self._part_ended(work, ended)
+            if self._next_phase(part):
+                parts.append(part)
+        work.job = tuple(parts)
+        return bool(parts)
 
-    def _phase_done(self, owner: object) -> None:
-        work: Work = owner  # type: ignore[assignment]
-        if not self._next_phase(work):
-            work.job = None
-            work.then(work)
+    def _part_ended(self, work: Work, part: Work) -> None:
+        work.cpu_s += part.cpu_s
+        left = tuple(one for one in work.job if one is not part)  # type: ignore[attr-defined]
+        work.job = left
+        if not left:
+            _phase_done(work)
+
+
+def _phase_done(owner: object) -> None:
+    work: Work = owner  # type: ignore[assignment]
+    if not work.engine._next_phase(work):
+        work.job = None
+        work.then(work)
+
+
+def _delay_over(event: Event) -> None:
+    work = event._value
+    if work.job is event:
+        _phase_done(work)
+
+
+def _chains(phases: list[Phase]) -> list[list[Phase]]:
+    """Phases that run at once, those of one resource after each other."""
+    chains: dict[int, list[Phase]] = {}
+    for phase in phases:
+        chains.setdefault(phase[0], []).append(phase)
+    return list(chains.values())
+
+
+def _shared(env: Environment, capacity: float) -> Shared | None:
+    return Shared(env, Machine(capacity), _phase_done) if capacity < inf else None
+
+
+def _disk(env: Environment, machine: Runner) -> Shared | None:
+    """One device whose unit of work is a second of its time."""
+    is_limited = min(machine.disk_read_bytes_per_s, machine.disk_write_bytes_per_s) < inf
+    share: FairShare = Machine(1.0)
+    return Shared(env, share, _phase_done) if is_limited else None

@@ -166,7 +166,7 @@ class Site:
     def _ready(self, number: int, cache: Cache) -> None:
         runner, size, farm = self._runners[number], self.size, self._farm
         runner.ready_s = self._env.now
-        runner.engine = RunnerEngine(self._env, size.cpus, size.network_bytes_per_s)
+        runner.engine = RunnerEngine(self._env, size, self._profile.daemon.daemon_cgroup)
         runner.daemon = Daemon(
             runner.engine,
             cache,

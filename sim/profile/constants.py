@@ -7,7 +7,7 @@ In: measurements on quiet two-core machines (buildkit-semantics 11 and 13) and t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from sim.profile.cost import Daemon
 
@@ -74,5 +74,5 @@ CONSTANTS: Mapping[str, Constant] = {
 COPY_CORES = 1.5  # semantics 13.6: COPY of many files keeps about 1.5 of the daemon's cores busy
 UNPACK_CORES = 1.0  # semantics 13.7: layers are extracted one after the other
 
-DAEMON = Daemon(**{name: constant.value for name, constant in CONSTANTS.items()})
-IDEAL = Daemon(**{field.name: 0.0 for field in fields(Daemon)})
+DAEMON = Daemon(**{name: constant.value for name, constant in CONSTANTS.items()})  # type: ignore[arg-type]
+IDEAL = Daemon(**dict.fromkeys(CONSTANTS, 0.0))  # type: ignore[arg-type]

@@ -62,3 +62,4 @@ class Daemon:
     kill_latency_s: float
     lock_poll_s: float
     export_byte_cpu_s: float
+    daemon_cgroup: Literal["group", "root"] = "group"

@@ -43,7 +43,7 @@ class Profile:
         if profile_file is not None:
             calibrated = read_profile(profile_file)
             rules += rules_of(calibrated.costs, "profile")
-            daemon = replace(daemon, **calibrated.daemon_overrides())
+            daemon = calibrated.applied_to(daemon)
         return cls(daemon, rules, with_priors=True)
 
     @classmethod

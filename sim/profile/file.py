@@ -6,7 +6,7 @@ Out: a checked `ProfileFile`; several mistakes are told at once.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import replace
 from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
@@ -16,11 +16,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from sim.errors import InputError, InputErrors
+from sim.profile.constants import CONSTANTS
 from sim.profile.cost import Daemon
 from sim.scenario.fields.costs import CostRule
 
 MAX_BYTES = 5_000_000
-CONSTANT_NAMES = tuple(field.name for field in fields(Daemon))
+CONSTANT_NAMES = tuple(CONSTANTS)
 
 
 class ProfileFile(BaseModel):
@@ -33,6 +34,7 @@ class ProfileFile(BaseModel):
     machine: dict[str, str | int | float] = {}
     costs: tuple[CostRule, ...] = ()
     daemon: dict[str, float] = {}
+    daemon_cgroup: Literal["group", "root"] | None = None
 
     @field_validator("daemon")
     @classmethod
@@ -48,9 +50,10 @@ class ProfileFile(BaseModel):
                 raise ValueError(f"{name} must be 0 or more, not {value:g}")
         return written
 
-    def daemon_overrides(self) -> dict[str, float]:
-        """The daemon's constants that this file replaces."""
-        return dict(self.daemon)
+    def applied_to(self, daemon: Daemon) -> Daemon:
+        """A daemon with the constants that this file replaces."""
+        changed = replace(daemon, **self.daemon)  # type: ignore[arg-type]
+        return changed if self.daemon_cgroup is None else replace(changed, daemon_cgroup=self.daemon_cgroup)
 
 
 def read_profile(path: Path) -> ProfileFile:

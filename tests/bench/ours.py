@@ -12,6 +12,7 @@ from typing import NamedTuple
 from simpy import Environment
 from simpy.events import Event, Timeout
 
+from sim.model.machine.fair_share import Machine
 from sim.model.machine.shared import Shared
 from tests.bench.work import Build, WorkB, WorkC
 
@@ -38,7 +39,7 @@ def run_work_b(work: WorkB) -> float:
             machine.add(next(works), caps[client], client)
 
     finished = env.event()
-    machine = Shared(env, work.cores, ended)
+    machine = Shared(env, Machine(work.cores), ended)
     for client, cap in enumerate(caps):
         machine.add(next(works), cap, client)
     env.run(finished)
@@ -81,7 +82,7 @@ def run_work_c(work: WorkC) -> float:
                 if not step.after:
                     machines[build.machine].add(step.work_core_s, step.cap_cores, (running, index))
 
-    machines = [Shared(env, work.cores, ended) for _ in range(work.machines)]
+    machines = [Shared(env, Machine(work.cores), ended) for _ in range(work.machines)]
     env.process(arrivals())
     env.run()
     return total_s / len(work.builds)

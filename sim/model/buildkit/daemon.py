@@ -201,7 +201,7 @@ class Daemon:
         return [
             (CPU, first_s, 1.0),
             (DELAY, cost.latency_s * factor, 0.0),
-            (NETWORK, cost.download_bytes * factor, 0.0),
+            (NETWORK, cost.download_bytes * factor, inf),
             (CPU, serial_s, 1.0),
             (CPU, parallel_s, cost.threads),
             (CPU, write_cpu_s, 1.0),

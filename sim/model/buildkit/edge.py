@@ -13,10 +13,14 @@ from sim.profile.cost import Cost
 from sim.workload.request import Request
 
 QUEUED, RUNNING, DONE, FAILED, GONE = range(5)
-DELAY, CPU, NETWORK = range(3)
+DELAY, CPU, DAEMON_CPU, NETWORK, READ, WRITE, TOGETHER = range(7)
 
 Phase = tuple[int, float, float]
-"""A resource, an amount of work on it, and the most of it that the work can use at a time."""
+"""A resource, an amount of work on it, and the most of it that the work can use at a time.
+
+Seconds of `DELAY`, core-seconds of a step's or the daemon's own `CPU`, bytes for the rest. `(TOGETHER, n, 0)` starts the next
+n phases at once.
+"""
 
 W = TypeVar("W", bound="Work")
 
@@ -64,12 +68,13 @@ class Engine(Protocol):
 class Work:
     """Something that takes time on a machine: phases carried out one after the other, then a call."""
 
-    __slots__ = ("cpu_s", "job", "phase", "phases", "then")
+    __slots__ = ("cpu_s", "engine", "job", "phase", "phases", "then")
 
     def __init__(self, phases: list[Phase]) -> None:
         self.phases = phases
         self.phase = 0
         self.cpu_s = 0.0
+        self.engine: Any = None  # what carries it out
         self.job: object = None
         self.then: Callable[[Any], None] = _nothing
 

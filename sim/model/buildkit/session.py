@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import inf
 
 from sim.model.buildkit.compiled import Compiled
 from sim.model.buildkit.daemon import Daemon
@@ -124,7 +125,7 @@ class Session:
         """Compress the new layers and upload them, for consumers in other projects (our assumption: design section 1)."""
         new_bytes = solve.executed_bytes
         cpu_s = new_bytes * self.daemon.profile.daemon.export_byte_cpu_s
-        solve.work([(CPU, cpu_s, 1.0), (NETWORK, new_bytes, 0.0)], lambda _: self._exported(solve))
+        solve.work([(CPU, cpu_s, 1.0), (NETWORK, new_bytes, inf)], lambda _: self._exported(solve))
 
     def _exported(self, solve: Solve) -> None:
         self.exports.discard(solve.target)

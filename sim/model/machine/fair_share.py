@@ -1,4 +1,4 @@
-"""One resource of a machine as a max-min fair share with caps (processor sharing), in exact virtual time.
+"""A machine's resource as a max-min fair share with caps (processor sharing), in exact virtual time.
 
 Jobs enter with work (core-seconds, bytes) and a cap (cores, bytes/s); each runs at min(cap, level), the level found by
 water-filling [Bertsekas & Gallager 1992, 6.5.2]. BuildKit's steps share a CPU so to 1-3 % (buildkit-semantics 13.3).
@@ -6,73 +6,137 @@ water-filling [Bertsekas & Gallager 1992, 6.5.2]. BuildKit's steps share a CPU s
 All jobs of one cap run at one rate, so a class of equal caps needs only a clock that advances at that rate: a job
 ends when the clock reaches its start plus its work. A change costs O(classes + log jobs), whatever the number of jobs.
 A change is any number of `add`, `remove` and `finish` at one time, then one `settle`.
+
+A `Machine` has two groups that share its capacity, as the cgroups of BuildKit's steps and of its daemon do
+(buildkit-semantics 10); a `Host` has several machines. What one leaves unused goes to the others.
 """
 
 from __future__ import annotations
 
 from heapq import heappop, heappush
 from math import inf
+from typing import Literal
+
+STEPS, DAEMON = range(2)
+
+DaemonCgroup = Literal["group", "root"]
+"""Where a daemon's threads run: in a cgroup that weighs as much as that of all steps, or each for itself beside it."""
 
 Job = list[object]
 """A job in progress: [end in its class's clock, arrival number, owner, class]. The owner of one taken out is None."""
 
 
 class _Class:
-    """All jobs of one cap: a clock, its rate now, and a heap of jobs."""
+    """All jobs of one cap in a group: a clock, its rate now, and a heap of jobs."""
 
-    __slots__ = ("cap", "clock", "heap", "jobs", "rate")
+    __slots__ = ("cap", "clock", "group", "heap", "jobs", "rate")
 
-    def __init__(self, cap: float) -> None:
+    def __init__(self, cap: float, group: Group) -> None:
         self.cap = cap
+        self.group = group
         self.clock = 0.0
         self.rate = 0.0
         self.jobs = 0
         self.heap: list[Job] = []
 
 
-class Machine:
-    """Capacity shared max-min fairly. Time only moves forward: every call gives the time now, in seconds."""
+class Group:
+    """Jobs that share an allowance max-min fairly. `work_done` is what they got so far."""
 
-    __slots__ = (
-        "_arrivals",
-        "_busy",
-        "_by_cap",
-        "_classes",
-        "_first",
-        "_now",
-        "capacity",
-        "jobs",
-        "next_end_s",
-        "work_done",
-    )
+    __slots__ = ("_by_cap", "_classes", "busy", "first", "jobs", "work_done")
 
-    def __init__(self, capacity: float) -> None:
-        self.capacity = capacity
+    def __init__(self) -> None:
         self.jobs = 0
+        self.busy = 0.0
         self.work_done = 0.0
-        self.next_end_s = inf
-        self._busy = 0.0
-        self._now = 0.0
-        self._arrivals = 0
+        self.first: _Class | None = None
         self._by_cap: dict[float, _Class] = {}
         self._classes: list[_Class] = []
-        self._first: _Class | None = None
 
-    def add(self, now: float, work: float, cap: float, owner: object) -> Job:
-        """Start a job of `work`, at most `cap` at a time."""
-        if now > self._now:
-            self._advance(now)
+    def add(self, work: float, cap: float, owner: object, number: int) -> Job:
+        """Start a job."""
         kind = self._by_cap.get(cap) or self._new_class(cap)
         if not kind.jobs:
             # An empty class starts anew, so that clocks stay small and exact.
             kind.clock = 0.0
             kind.heap.clear()
-        self._arrivals += 1
-        job: Job = [kind.clock + work, self._arrivals, owner, kind]
+        job: Job = [kind.clock + work, number, owner, kind]
         heappush(kind.heap, job)
         kind.jobs += 1
         self.jobs += 1
         return job
+
+    def demand(self) -> float:
+        """What the jobs could use."""
+        return sum(kind.cap * kind.jobs for kind in self._classes if kind.jobs)
+
+    def caps(self) -> list[float]:
+        """The cap of each job."""
+        return [kind.cap for kind in self._classes for _ in range(kind.jobs)]
+
+    def fill(self, allowance: float) -> float:
+        """New rates by water-filling over the classes, lowest cap first; returns in how long the first job ends."""
+        free, left, soonest = allowance, self.jobs, inf
+        for kind in self._classes:
+            jobs = kind.jobs
+            if not jobs:
+                kind.rate = 0.0
+                continue
+            rate = free / left
+            if kind.cap < rate:
+                rate = kind.cap
+            kind.rate = rate
+            free -= rate * jobs
+            left -= jobs
+            heap = kind.heap
+            while heap[0][2] is None:
+                heappop(heap)
+            wait = (heap[0][0] - kind.clock) / rate  # type: ignore[operator]
+            if wait < soonest:
+                soonest = wait
+                self.first = kind
+        self.busy = allowance - free
+        return soonest
+
+    def advance(self, elapsed: float) -> None:
+        """Time passes at the rates of now."""
+        self.work_done += self.busy * elapsed
+        for kind in self._classes:
+            kind.clock += kind.rate * elapsed
+
+    def _new_class(self, cap: float) -> _Class:
+        kind = _Class(cap, self)
+        self._by_cap[cap] = kind
+        self._classes.append(kind)
+        self._classes.sort(key=lambda one: one.cap)
+        return kind
+
+
+class FairShare:
+    """Groups of jobs on one resource. Time only moves forward: every call gives the time now, in seconds."""
+
+    __slots__ = ("_arrivals", "_first", "_groups", "_now", "jobs", "next_end_s")
+
+    def __init__(self, groups: list[Group]) -> None:
+        self.jobs = 0
+        self.next_end_s = inf
+        self._groups = groups
+        self._now = 0.0
+        self._arrivals = 0
+        self._first: Group | None = None
+
+    @property
+    def work_done(self) -> float:
+        """What all jobs got so far."""
+        return sum(group.work_done for group in self._groups)
+
+    def add(self, now: float, work: float, cap: float, owner: object, group: int = STEPS) -> Job:
+        """Start a job of `work`, at most `cap` at a time."""
+        if now > self._now:
+            self._advance(now)
+        self._arrivals += 1
+        self.jobs += 1
+        return self._groups[group].add(work, cap, owner, self._arrivals)
 
     def remove(self, now: float, job: Job) -> float:
         """Take a job out before its end; returns the work left."""
@@ -82,6 +146,7 @@ class Machine:
         left: float = job[0] - kind.clock  # type: ignore[operator]
         job[2] = None
         kind.jobs -= 1
+        kind.group.jobs -= 1
         self.jobs -= 1
         return left if left > 0.0 else 0.0
 
@@ -89,57 +154,114 @@ class Machine:
         """End the job whose end `next_end_s` is; returns its owner. Others that end now have theirs after `settle`."""
         if now > self._now:
             self._advance(now)
-        kind = self._first
+        group = self._first
+        assert group is not None
+        kind = group.first
         assert kind is not None
         job = heappop(kind.heap)
         # The job's end becomes the clock: it drops the rounding of many small advances.
         kind.clock = job[0]  # type: ignore[assignment]
         kind.jobs -= 1
+        group.jobs -= 1
         self.jobs -= 1
         return job[2]
 
     def settle(self) -> float:
-        """New rates by water-filling over the classes, lowest cap first; returns (and keeps) when the next job ends."""
-        free = self.capacity
-        left = self.jobs
-        soonest = inf
-        if left:
-            for kind in self._classes:
-                jobs = kind.jobs
-                if not jobs:
-                    kind.rate = 0.0
-                    continue
-                rate = free / left
-                if kind.cap < rate:
-                    rate = kind.cap
-                kind.rate = rate
-                free -= rate * jobs
-                left -= jobs
-                heap = kind.heap
-                while heap[0][2] is None:
-                    heappop(heap)
-                wait = (heap[0][0] - kind.clock) / rate  # type: ignore[operator]
-                if wait < soonest:
-                    soonest = wait
-                    self._first = kind
-            self._busy = self.capacity - free
-            self.next_end_s = self._now + soonest if soonest > 0.0 else self._now
-        else:
-            self._busy = 0.0
-            self.next_end_s = inf
+        """New rates after a change; returns (and keeps) when the next job ends."""
+        soonest = self._share_out() if self.jobs else inf
+        self.next_end_s = self._now + soonest if soonest > 0.0 else self._now
         return self.next_end_s
+
+    def _share_out(self) -> float:
+        """Give each group its allowance; returns in how long the first job ends, and keeps its group as `_first`."""
+        raise NotImplementedError
 
     def _advance(self, now: float) -> None:
         elapsed = now - self._now
         self._now = now
-        if self.jobs:
-            self.work_done += self._busy * elapsed
-            for kind in self._classes:
-                kind.clock += kind.rate * elapsed
+        for group in self._groups:
+            if group.jobs:
+                group.advance(elapsed)
 
-    def _new_class(self, cap: float) -> _Class:
-        kind = _Class(cap)
-        self._by_cap[cap] = kind
-        self._classes.append(kind)
-        self._classes.sort(key=lambda one: one.cap)
-        return kind
+
+class Machine(FairShare):
+    """One runner's resource of some capacity, shared by a group of steps and a group of the daemon's threads."""
+
+    __slots__ = ("_daemon", "_steps", "capacity", "daemon_cgroup")
+
+    def __init__(self, capacity: float, daemon_cgroup: DaemonCgroup = "group") -> None:
+        self.capacity = capacity
+        self.daemon_cgroup = daemon_cgroup
+        self._steps, self._daemon = Group(), Group()
+        super().__init__([self._steps, self._daemon])
+
+    def _share_out(self) -> float:
+        return self.share_out(self.capacity)
+
+    def share_out(self, allowance: float) -> float:
+        """Split an allowance over the two groups; as `_share_out`."""
+        steps, daemon = self._steps, self._daemon
+        if not daemon.jobs:
+            self._first = steps
+            return steps.fill(allowance)
+        if not steps.jobs:
+            self._first = daemon
+            return daemon.fill(allowance)
+        if self.daemon_cgroup == "group":
+            of_steps = split(allowance, [steps.demand(), daemon.demand()])[0]
+        else:
+            of_steps = split(allowance, [steps.demand(), *daemon.caps()])[0]
+        first, second = steps.fill(of_steps), daemon.fill(allowance - of_steps)
+        self._first = steps if first <= second else daemon
+        return first if first <= second else second
+
+    @property
+    def busy_groups(self) -> bool:
+        """Whether anything runs."""
+        return self._steps.jobs > 0 or self._daemon.jobs > 0
+
+    def demand(self) -> float:
+        """What all its jobs could use together."""
+        return min(self.capacity, self._steps.demand() + self._daemon.demand())
+
+
+class Host(FairShare):
+    """Several machines on one: each has its own capacity at most, and an equal share of the host's when that is short."""
+
+    __slots__ = ("_machines", "capacity")
+
+    def __init__(self, capacity: float) -> None:
+        self.capacity = capacity
+        self._machines: list[Machine] = []
+        super().__init__([])
+
+    def attach(self, machine: Machine) -> int:
+        """One more machine; returns the number to add to `STEPS` or `DAEMON` for its groups."""
+        self._machines.append(machine)
+        self._groups += machine._groups
+        return len(self._groups) - len(machine._groups)
+
+    def detach(self, machine: Machine) -> None:
+        """The machine has stopped. Its groups keep their numbers."""
+        self._machines.remove(machine)
+
+    def _share_out(self) -> float:
+        busy = [machine for machine in self._machines if machine.busy_groups]
+        soonest = inf
+        for machine, allowance in zip(busy, split(self.capacity, [one.demand() for one in busy]), strict=True):
+            wait = machine.share_out(allowance)
+            if wait < soonest:
+                soonest = wait
+                self._first = machine._first
+        return soonest
+
+
+def split(capacity: float, demands: list[float]) -> list[float]:
+    """Max-min fair parts of a capacity for members of equal weight, none more than it can use."""
+    parts = [0.0] * len(demands)
+    left = len(demands)
+    for member in sorted(range(left), key=demands.__getitem__):
+        parts[member] = min(demands[member], capacity / left)
+        capacity -= parts[member]
+        left -= 1
+    return parts

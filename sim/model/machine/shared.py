@@ -12,37 +12,37 @@ from math import inf
 from simpy import Environment
 from simpy.events import Event, Timeout
 
-from sim.model.machine.fair_share import Job, Machine
+from sim.model.machine.fair_share import STEPS, FairShare, Job
 
 
 class Shared:
-    """A `Machine` in SimPy's time: `done(owner)` is called when a job ends; what it adds is settled once, together."""
+    """A `FairShare` in SimPy's time: `done(owner)` is called when a job ends; what it adds is settled once, together."""
 
-    __slots__ = ("_armed_s", "_done", "_env", "_firing", "machine")
+    __slots__ = ("_armed_s", "_done", "_env", "_firing", "share")
 
-    def __init__(self, env: Environment, capacity: float, done: Callable[[object], None]) -> None:
-        self.machine = Machine(capacity)
+    def __init__(self, env: Environment, share: FairShare, done: Callable[[object], None]) -> None:
+        self.share = share
         self._env = env
         self._done = done
         self._armed_s = inf
         self._firing = False
 
-    def add(self, work: float, cap: float, owner: object) -> Job:
+    def add(self, work: float, cap: float, owner: object, group: int = STEPS) -> Job:
         """Start a job."""
-        job = self.machine.add(self._env._now, work, cap, owner)
+        job = self.share.add(self._env._now, work, cap, owner, group)
         if not self._firing:
             self._arm()
         return job
 
     def remove(self, job: Job) -> float:
         """Take a job out; returns the work left."""
-        left = self.machine.remove(self._env._now, job)
+        left = self.share.remove(self._env._now, job)
         if not self._firing:
             self._arm()
         return left
 
     def _arm(self) -> None:
-        end_s = self.machine.settle()
+        end_s = self.share.settle()
         if end_s < self._armed_s:
             self._armed_s = end_s
             Timeout(self._env, end_s - self._env._now, end_s).callbacks.append(self._fire)
@@ -52,9 +52,9 @@ class Shared:
         if armed_s != self._armed_s:
             return  # armed anew, for an earlier time
         self._armed_s = inf
-        machine = self.machine
-        if machine.next_end_s <= armed_s:
+        share = self.share
+        if share.next_end_s <= armed_s:
             self._firing = True
-            self._done(machine.finish(armed_s))
+            self._done(share.finish(armed_s))
             self._firing = False
         self._arm()
