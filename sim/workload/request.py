@@ -6,6 +6,7 @@ In: a scenario's workload and a seed. Out: a list of requests that every candida
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +51,4 @@ class Request:
     failing: frozenset[str] = frozenset()
     touched: tuple[str, ...] = ()
     fresh_checkout: bool = True
+    uplink_bytes_per_s: float = inf

@@ -1,49 +1,106 @@
 """The fast machine against its slow twin, and against what can be worked out by hand."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.model.machine import progressive
-from sim.model.machine.fair_share import Machine
+from sim.model.machine.fair_share import DAEMON, STEPS, Host, Machine
+from sim.model.machine.memory import Memory
+from sim.model.machine.progressive import Node
 
-JOBS = st.lists(
-    st.tuples(st.floats(0, 20), st.floats(0.01, 10), st.sampled_from([0.5, 1.0, 2.0, 3.0, 4.0, 16.0])),
-    min_size=1,
-    max_size=25,
-)
+CAPS = st.sampled_from([0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 16.0, float("inf")])
+JOBS = st.lists(st.tuples(st.floats(0, 20), st.floats(0.01, 10), CAPS), min_size=1, max_size=25)
 
 
-def ends_of(capacity, jobs):
-    """Drive the machine by its own deadlines, as a timer would."""
-    machine = Machine(capacity)
+def ends_of(share, jobs, groups=None):
+    """Drive a share by its own deadlines, as a timer would."""
     order = sorted(range(len(jobs)), key=lambda job: jobs[job][0])
     ended = [0.0] * len(jobs)
-    while order or machine.jobs:
+    while order or share.jobs:
         arrival = jobs[order[0]][0] if order else float("inf")
-        now = min(arrival, machine.next_end_s)
-        if machine.next_end_s <= now:
-            ended[machine.finish(now)] = now
+        now = min(arrival, share.next_end_s)
+        if share.next_end_s <= now:
+            ended[share.finish(now)] = now
         if order and arrival <= now:
             job = order.pop(0)
-            machine.add(now, jobs[job][1], jobs[job][2], job)
-        machine.settle()
-    return ended, machine
+            share.add(now, jobs[job][1], jobs[job][2], job, groups[job] if groups else STEPS)
+        share.settle()
+    return ended
+
+
+def assert_same(mine, slow):
+    for one, other in zip(mine, slow, strict=True):
+        assert abs(one - other) <= 1e-9 * max(1.0, other)
 
 
 @settings(max_examples=200, deadline=None, print_blob=True)
 @given(capacity=st.sampled_from([1.0, 2.0, 3.5, 8.0]), jobs=JOBS)
 def test_ends_as_progressive_filling_says(capacity, jobs):
-    expected = progressive.ends(capacity, [(at, work, min(cap, capacity)) for at, work, cap in jobs])
-    ended, machine = ends_of(capacity, jobs)
-    for mine, slow in zip(ended, expected, strict=True):
-        assert abs(mine - slow) <= 1e-9 * max(1.0, slow)
+    machine = Machine(capacity)
+    assert_same(ends_of(machine, jobs), progressive.ends(capacity, jobs))
     assert abs(machine.work_done - sum(work for _, work, _ in jobs)) <= 1e-8 * max(1.0, machine.work_done)
+
+
+def machine_tree(capacity, cgroup, caps, groups, running):
+    """A machine as a tree: the steps' cgroup beside the daemon's, or beside each of its threads."""
+    leaves = {job: Node(caps[job]) for job in running}
+    steps = Node(float("inf"), [leaves[job] for job in running if groups[job] % 2 == STEPS])
+    threads = [leaves[job] for job in running if groups[job] % 2 == DAEMON]
+    beside = [Node(float("inf"), threads)] if cgroup == "group" and threads else threads
+    return leaves, Node(capacity, [*([steps] if steps.members else []), *beside])
+
+
+@pytest.mark.parametrize("cgroup", ["group", "root"])
+@settings(max_examples=150, deadline=None, print_blob=True)
+@given(data=st.data(), capacity=st.sampled_from([1.0, 2.0, 3.5, 8.0]), jobs=JOBS)
+def test_two_groups_end_as_progressive_filling_says(cgroup, data, capacity, jobs):
+    groups = [data.draw(st.sampled_from([STEPS, DAEMON])) for _ in jobs]
+    caps = [cap for _, _, cap in jobs]
+
+    def rates(running):
+        leaves, tree = machine_tree(capacity, cgroup, caps, groups, running)
+        progressive.fill(tree)
+        return [leaves[job].rate for job in running]
+
+    assert_same(ends_of(Machine(capacity, cgroup), jobs, groups), progressive.ends_by(rates, jobs))
+
+
+@settings(max_examples=150, deadline=None, print_blob=True)
+@given(data=st.data(), capacity=st.sampled_from([1.0, 2.0, 6.0]), jobs=JOBS)
+def test_machines_on_a_host_end_as_progressive_filling_says(data, capacity, jobs):
+    sizes = data.draw(st.lists(st.sampled_from([1.0, 2.0, 4.0]), min_size=1, max_size=3))
+    host = Host(capacity)
+    firsts = [host.attach(Machine(size)) for size in sizes]
+    on = [data.draw(st.integers(0, len(sizes) - 1)) for _ in jobs]
+    groups = [firsts[machine] + data.draw(st.sampled_from([STEPS, DAEMON])) for machine in on]
+    caps = [cap for _, _, cap in jobs]
+
+    def rates(running):
+        leaves, machines = {}, []
+        for machine, size in enumerate(sizes):
+            mine = [job for job in running if on[job] == machine]
+            if mine:
+                found, tree = machine_tree(size, "group", caps, groups, mine)
+                leaves.update(found)
+                machines.append(tree)
+        progressive.fill(Node(capacity, machines))
+        return [leaves[job].rate for job in running]
+
+    assert_same(ends_of(host, jobs, groups), progressive.ends_by(rates, jobs))
 
 
 def test_one_and_four_threads_on_two_cores():
     """Max-min by step, not by thread: the one-thread step keeps its whole core (buildkit-semantics 13.3)."""
-    ended, _ = ends_of(2.0, [(0.0, 4.0, 1.0), (0.0, 16.0, 4.0)])
-    assert ended == [4.0, 10.0]
+    assert ends_of(Machine(2.0), [(0.0, 4.0, 1.0), (0.0, 16.0, 4.0)]) == [4.0, 10.0]
+
+
+def test_a_daemon_in_a_group_gets_half_and_in_the_root_a_part_for_each_thread():
+    """Ten steps and two gzip threads on three cores (buildkit-semantics 10)."""
+    jobs = [*[(0.0, 100.0, 1.0)] * 10, (0.0, 1.5, 1.0), (0.0, 1.5, 1.0)]
+    groups = [*[STEPS] * 10, DAEMON, DAEMON]
+    assert ends_of(Machine(3.0, "group"), jobs, groups)[-1] == pytest.approx(2.0)
+    assert ends_of(Machine(3.0, "root"), jobs, groups)[-1] == pytest.approx(1.5)
 
 
 def test_removed_job_gives_its_share_back():
@@ -53,3 +110,13 @@ def test_removed_job_gives_its_share_back():
     machine.settle()
     assert machine.remove(4.0, first) == 8.0
     assert machine.settle() == 12.0
+
+
+def test_the_largest_dies_and_of_equal_ones_the_first():
+    memory = Memory(300.0)
+    memory.claim("first", 200.0)
+    assert memory.victim() is None
+    memory.claim("second", 200.0)
+    assert memory.victim() == "first"
+    memory.give_back("first")
+    assert (memory.victim(), memory.in_use_bytes) == (None, 200.0)

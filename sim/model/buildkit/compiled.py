@@ -16,7 +16,7 @@ from hashlib import blake2b
 from math import sqrt
 from typing import NamedTuple
 
-from sim.graph import Graph
+from sim.graph import CacheMount, Graph
 from sim.profile import Profile
 from sim.profile.cost import Cost
 from sim.workload.request import Content
@@ -78,6 +78,12 @@ class Compiled:
             for index, step in enumerate(steps)
             if step.kind == "source" and step.source.startswith(IMPORT)
         }
+        # The snapshots that a step's own stands on: the root of a RUN, the destination of a COPY, all sides of a merge.
+        self.parents = [
+            tuple(given.step for given in step.inputs if not given.by_content and self.kinds[given.step] != CONTEXT)
+            for step in steps
+        ] + [(), ()]
+        self.layer_bytes, self.mount_bytes = _stored_bytes(self.costs, self.mounts)
         self._classify()
         self._parts = [self._key_parts(index) for index in range(self.size)]
         self._touched: dict[str, tuple[tuple[int, int], ...]] = {}
@@ -170,6 +176,34 @@ class Compiled:
         """The definition key of a dynamic step, told apart by what was imported below it."""
         key = keys.definition[index]
         return hash((key, *(imported[base] for base in self.imports.values()))) if self.imports else key
+
+    def layers(self) -> list[int]:
+        """The steps whose layers the results consist of, bases first."""
+        found: dict[int, None] = {}
+        stack = [(index, False) for index in reversed(self.results)]
+        while stack:
+            index, is_below_done = stack.pop()
+            if is_below_done:
+                found[index] = None
+            elif index not in found:
+                stack.append((index, True))
+                stack.extend((given, False) for given in reversed(self.parents[index]))
+        return list(found)
+
+
+def _stored_bytes(costs: list[Cost], mounts: list[tuple[CacheMount, ...]]) -> tuple[list[float], list[float]]:
+    """By step, the bytes of its layer and of what it leaves in its cache mounts.
+
+    A filled mount saves a share 1 - `warm` of what a step writes: that much is in the mount, not in the layer, unless
+    the rule states another layer.
+    """
+    layers, held = [], []
+    for cost, mounted in zip(costs, mounts, strict=True):
+        mount_bytes = cost.write_bytes * (1 - cost.warm) if mounted else 0.0
+        stated = cost.layer_bytes if cost.layer_bytes else cost.write_bytes
+        layers.append(stated if stated != cost.write_bytes else stated - mount_bytes)
+        held.append(mount_bytes)
+    return layers, held
 
 
 def _preamble(profile: Profile) -> tuple[Cost, Cost]:

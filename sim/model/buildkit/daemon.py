@@ -11,7 +11,9 @@ from math import ceil, inf
 from random import Random
 
 from sim.model.buildkit.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, usual_result
-from sim.model.buildkit.edge import CPU, DELAY, DONE, FAILED, GONE, NETWORK, QUEUED, RUNNING, Build, Edge, Engine, Phase
+from sim.model.buildkit.edge import DONE, FAILED, GONE, QUEUED, RUNNING, Build, Edge, Engine
+from sim.model.buildkit.phases import Costing
+from sim.model.machine.memory import Memory
 from sim.model.store.cache import Cache
 from sim.model.store.mounts import CacheMounts
 from sim.profile import Profile
@@ -32,7 +34,10 @@ class Seen:
 
 
 class Daemon:
-    """One daemon on one runner. `slots` 0 is no limit. `random` shuffles steps that become ready together."""
+    """One daemon on one runner. `slots` 0 is no limit. `random` shuffles steps that become ready together.
+
+    `builds` are those in progress. When their steps want more than `keep_alive_limit` times the memory, all of them fail.
+    """
 
     def __init__(
         self,
@@ -48,6 +53,8 @@ class Daemon:
         dedup: bool = True,
         cache_bytes: float = inf,
         slowdowns: dict[str, float] | None = None,
+        memory_bytes: float = inf,
+        keep_alive_limit: float = inf,
     ) -> None:
         self.engine = engine
         self.cache = cache
@@ -59,7 +66,10 @@ class Daemon:
         self.limited = slots > 0
         self.dedup = dedup
         self.cache_bytes = cache_bytes
-        self.slowdowns = slowdowns or {}
+        self.memory: Memory[Edge] = Memory(memory_bytes)
+        self.keep_alive_limit = keep_alive_limit
+        self.builds: dict[Build, None] = {}
+        self._costing = Costing(profile, seed, slowdowns or {}, cache.attempts)
         self._free = slots
         self._queue: deque[Edge] = deque()
         self._live: dict[int, Edge] = {}
@@ -101,6 +111,7 @@ class Daemon:
                 self._queue.remove(edge)
         elif edge.state == RUNNING:
             self.engine.stop(edge)
+            self.memory.give_back(edge)
             self._count_attempt(edge.key)
             self.seen.keys.pop(edge.key, None)
             self.engine.later(self.profile.daemon.kill_latency_s, self._vacate, edge)
@@ -170,48 +181,37 @@ class Daemon:
             self._take_mounts(edge)
 
     def _go(self, edge: Edge) -> None:
-        edge.phases = self._phases(edge)
-        if edge.compiled.kinds[edge.index] == EXEC:
+        kind = edge.compiled.kinds[edge.index]
+        if kind == CONTEXT and edge.owner.request.fresh_checkout:
+            edge.sent_bytes = edge.cost.write_bytes
+        edge.phases = self._costing.phases(edge)
+        if kind == EXEC:
             edge.alone_s = self.engine.alone_s(edge.phases)
+            peak_bytes = edge.cost.memory_bytes
+            if peak_bytes:
+                self.memory.claim(edge, peak_bytes)
+                if self.memory.in_use_bytes > self.memory.limit_bytes:
+                    self.engine.later(0.0, self._relieve, edge)
         self.engine.work(edge, self._finished)
 
-    def _phases(self, edge: Edge) -> list[Phase]:
-        """Work in the order latency, download, cpu, write; the daemon's own share of a RUN comes first (semantics 11, 13.6)."""
-        cost, daemon = edge.cost, self.profile.daemon
-        compiled, index = edge.compiled, edge.index
-        kind = compiled.kinds[index]
-        factor = 1.0
-        if cost.spread:
-            attempt = self.cache.attempts.get(edge.key, 0)
-            factor = self.profile.factor(self.seed, edge.key, attempt, cost.spread)
-        if edge.warm:
-            factor *= cost.warm
-        speed = factor
-        if self.slowdowns and kind == EXEC:
-            speed *= self.slowdowns.get(compiled.platforms[index], 1.0)
-        write_cpu_s = cost.write_bytes * factor
-        if kind == CONTEXT:
-            fresh = edge.owner.request.fresh_checkout
-            write_cpu_s = write_cpu_s * daemon.context_byte_cpu_s if fresh else 0.0
-        else:
-            write_cpu_s *= daemon.write_byte_cpu_s
-        serial_s = cost.cpu_s * speed * cost.serial
-        parallel_s = cost.cpu_s * speed - serial_s
-        first_s = daemon.run_cpu_s if kind == EXEC else 0.0
-        return [
-            (CPU, first_s, 1.0),
-            (DELAY, cost.latency_s * factor, 0.0),
-            (NETWORK, cost.download_bytes * factor, inf),
-            (CPU, serial_s, 1.0),
-            (CPU, parallel_s, cost.threads),
-            (CPU, write_cpu_s, 1.0),
-        ]
+    def _relieve(self, _: Edge) -> None:
+        """Memory is short: the largest step dies, the others go on; far beyond, the daemon itself stops answering (13.5)."""
+        if self.memory.in_use_bytes > self.keep_alive_limit * self.memory.limit_bytes:
+            for build in list(self.builds):
+                build.lost("keep alive ping failed")
+            return
+        while (victim := self.memory.victim()) is not None:
+            self.engine.stop(victim)
+            victim.fault = "exit code: 137 (out of memory)"
+            self._finished(victim)
 
     def _finished(self, edge: Edge) -> None:
         """The work of a vertex is done: it failed, or it has a result that is cached."""
         index, compiled = edge.index, edge.compiled
         kind = compiled.kinds[index]
         edge.completed_s = self.engine.now
+        if edge.cost.memory_bytes:
+            self.memory.give_back(edge)
         if kind == EXEC and self._fails(edge):
             edge.state = FAILED
             self.seen.keys.pop(edge.key, None)
@@ -237,7 +237,7 @@ class Daemon:
 
     def _fails(self, edge: Edge) -> bool:
         cost = edge.cost
-        if edge.compiled.digests[edge.index] in edge.owner.request.failing:
+        if edge.fault or edge.compiled.digests[edge.index] in edge.owner.request.failing:
             return True
         if not cost.fails:
             return False

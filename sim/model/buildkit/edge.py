@@ -39,6 +39,10 @@ class Build(Protocol):
         """A vertex that the build waited for has ended."""
         ...
 
+    def lost(self, reason: str) -> None:
+        """The daemon no longer answers."""
+        ...
+
 
 class Engine(Protocol):
     """What a daemon needs from time: now, a call later, and work on the machine it runs on."""
@@ -87,6 +91,7 @@ class Edge(Work):
         "compiled",
         "completed_s",
         "executed",
+        "fault",
         "holders",
         "index",
         "indexed",
@@ -99,6 +104,7 @@ class Edge(Work):
         "owner",
         "paid",
         "result",
+        "sent_bytes",
         "started_s",
         "state",
         "waiters",
@@ -126,6 +132,8 @@ class Edge(Work):
         self.lock_wait_s = 0.0
         self.locking_since = 0.0
         self.miss = ""
+        self.fault = ""
+        self.sent_bytes = 0.0
         self.warm = False
 
     @property

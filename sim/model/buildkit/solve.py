@@ -12,7 +12,7 @@ from typing import Protocol
 
 from sim.model.buildkit.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, Compiled
 from sim.model.buildkit.daemon import Daemon
-from sim.model.buildkit.edge import CPU, DELAY, DONE, FAILED, QUEUED, Edge, Phase
+from sim.model.buildkit.edge import DAEMON_CPU, DELAY, DONE, FAILED, QUEUED, Edge, Phase
 from sim.model.buildkit.known import Known
 from sim.model.buildkit.shown import Shown
 from sim.model.record import Recorder
@@ -105,6 +105,7 @@ class Solve:
 
     def open(self) -> None:
         """The client has connected: load the definition, then .dockerignore; each needs a slot even for a cached build."""
+        self.daemon.builds[self] = None
         self._load(self.compiled.definition)
 
     def evaluate(self) -> None:
@@ -126,7 +127,7 @@ class Solve:
         daemon = self.daemon
         self._let_go()
         tail = Edge(self, self.compiled.definition, 0, False)
-        tail.phases = [(CPU, daemon.profile.daemon.tail_cpu_s + self.session.target_cpu_s, 1.0)]
+        tail.phases = [(DAEMON_CPU, daemon.profile.daemon.tail_cpu_s + self.session.target_cpu_s, 1.0)]
         self._tail = tail
         daemon.engine.work(tail, self._answered)
 
@@ -139,9 +140,17 @@ class Solve:
 
     def cancel(self, reason: str) -> None:
         """The client has gone, or another part of the request failed: steps that nobody else wants are killed."""
-        if not self.live:
-            return
-        self.outcome, self.reason = "cancelled", reason
+        if self.live:
+            self._break_off("cancelled", reason)
+
+    def lost(self, reason: str) -> None:
+        """The daemon no longer answers: the build fails, and with it the rest of its request."""
+        if self.live:
+            self._break_off("failed", reason)
+            self.session.failed(self)
+
+    def _break_off(self, outcome: str, reason: str) -> None:
+        self.outcome, self.reason = outcome, reason
         self._leave_all()
         delay_s = self.daemon.profile.daemon.kill_latency_s
         self._tail = Edge(self, self.compiled.definition, 0, False)
@@ -154,7 +163,7 @@ class Solve:
         kind = self.compiled.kinds[index]
         if edge.state == FAILED:
             self._shown.edge(edge, index, "failed", self._wanted_s[index])
-            self._fail(self.names[index])
+            self._fail(self.names[index], edge.fault)
         elif kind == PREAMBLE:
             self._shown.edge(edge, index, "executed" if edge.owner is self else "shared", self._wanted_s[index])
             if index == self.compiled.definition:
@@ -289,7 +298,7 @@ class Solve:
                 self._hold(edge)
                 if edge.state == FAILED:
                     self._shown.edge(edge, index, "failed", self._wanted_s[index])
-                    self._fail(self.names[index])
+                    self._fail(self.names[index], edge.fault)
                     return True
                 self._shown.hit(index, key, edge)
                 self._end_step(index, key, edge.result)
@@ -338,8 +347,8 @@ class Solve:
 
     # Ends.
 
-    def _fail(self, step: str) -> None:
-        self.outcome, self.reason = "failed", step
+    def _fail(self, step: str, fault: str) -> None:
+        self.outcome, self.reason = "failed", f"{step}: {fault}" if fault else step
         self._leave_all()
         self.finish()
         self.session.failed(self)
@@ -361,6 +370,7 @@ class Solve:
     def _answered(self, _: Edge) -> None:
         self.live = False
         self._let_go()
+        self.daemon.builds.pop(self, None)
         self.on_end(self)
 
     def _let_go(self) -> None:
