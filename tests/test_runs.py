@@ -1,6 +1,9 @@
 """Candidates face the same requests, and nothing depends on how many processes simulate."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,26 @@ def test_any_number_of_workers_gives_the_same_numbers():
     cases = [prepare(load(SCENARIOS / "frequent-small", [*farm, "requests=20", "warmup=0s"])) for farm in FARMS]
     alone, beside = (replicate(cases, measure, replications=3, workers=workers) for workers in (1, 2))
     assert repr(alone) == repr(beside)  # by text: nan is not equal to itself
+
+
+def test_traces_are_the_same_bytes_whatever_python_hashes_with(tmp_path):
+    """Fresh processes with other hashes of texts: nothing may hang on the order of a set."""
+    scenario = SCENARIOS / "monorepo-bake"
+    settings = ("requests=25", "warmup=0s", "farm.autoscaling.builds_per_instance=1", "farm.max_parallelism=3")
+    sets = [word for setting in settings for word in ("--set", setting)]
+    written = []
+    for hashes in ("1", "2"):
+        out = tmp_path / hashes
+        subprocess.run(
+            [sys.executable, "-m", "sim", "run", scenario, *sets, "--seed", "3", "-o", out, "--format", "jsonl"],
+            env=os.environ | {"PYTHONHASHSEED": hashes},
+            capture_output=True,
+            check=True,
+        )
+        written.append({path.relative_to(out): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()})
+    assert len(written[0]) == 6
+    assert b'"clone"' in written[0][Path("trace/steps.jsonl")]
+    assert written[0] == written[1]
 
 
 def test_an_unknown_target_is_told_where_it_stands(tmp_path):

@@ -118,7 +118,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
         with open("/dev/full", "w") as device:
             device.write("x" * 100_000)
 
-    monkeypatch.setattr("sim.trace._write_table", full)
+    monkeypatch.setattr("sim.trace.run.write_table", full)
     with pytest.raises(EnvironmentMissing, match="No space left"):
         a_trace().write(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -37,6 +37,7 @@ _BATCH = (
     ("hit_share", "hits"),
     ("dedup_saved_cpu_s", "dedup core-s"),
     ("clone_repeats", "clone repeats"),
+    ("wasted_cpu_s", "wasted core-s"),
     ("utilisation", "used"),
     ("cost_per_request", "money/request"),
     ("prior_share", "priors"),
@@ -141,6 +142,7 @@ def _many(cases: list[Case], args: argparse.Namespace, progress: Progress) -> tu
     missed = False
     for case, runs, intervals in zip(cases, results, means, strict=True):
         judged, is_missed = _slo(case, intervals)
+        judged += _warmup([one.measures for one in runs])
         missed = missed or is_missed
         lines += [f"{case.label}: {line.strip()}" for line in judged] if len(cases) > 1 else judged
         fields = _about(case, args) | {"measures": {name: _interval_json(one) for name, one in intervals.items()}}
@@ -172,7 +174,7 @@ def _batch(cases: Sequence[Case], means: Sequence[dict[str, Interval]]) -> list[
 
 
 def _means(means: dict[str, Interval]) -> list[str]:
-    kept = [name for name in SHOWN if name in means and (name in _ALWAYS or means[name].mean)]
+    kept = [name for name in SHOWN if name in means and (name in _ALWAYS or means[name].mean > 0)]
     rows = [[words(name), *(show(name, getattr(means[name], at)) for at in ("mean", "low", "high"))] for name in kept]
     return ["  " + line for line in table(["measure", "mean", "low", "high"], rows)]
 
@@ -189,6 +191,16 @@ def _slo(case: Case, found: dict[str, Interval]) -> tuple[list[str], bool]:
             f"  {'slo':10}{name} {show('mean_duration', value)}, limit {show('mean_duration', limit_s)}: {verdict}"
         )
     return lines, missed
+
+
+def _warmup(runs: Sequence[Measures]) -> list[str]:
+    """A line when half of the replications or more say that the warm-up is too short: one alone may well be chance."""
+    short = sum(one["short_warmup"] > 0 for one in runs)
+    if 2 * short < len(runs):
+        return []
+    return [
+        f"  {'warm-up':10}seems too short in {short} of {len(runs)} replications (MSER-5): make it longer, or the run"
+    ]
 
 
 def _about(case: Case, args: argparse.Namespace) -> dict[str, Json]:

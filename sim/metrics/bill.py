@@ -28,6 +28,7 @@ class Bill:
     lease_usd: Numbers
     runner_usd: Numbers
     cache_usd: Numbers
+    standby_usd: Numbers
 
 
 def measured_builds(trace: Trace) -> NDArray[np.bool_]:
@@ -81,8 +82,10 @@ def bill(trace: Trace, measured: NDArray[np.bool_]) -> Bill:
     runner_s, runner_usd = shares
     minute = np.array([trace.meta.prices.minute.get(name, np.nan) for name in pool], dtype=np.float64)
     lease_usd = np.where(lease_s == 0, 0.0, lease_s / 60 * minute)
-    cache_usd = np.where(measured, cache_cost(trace) / max(int(measured.sum()), 1), 0.0)
-    return Bill(lease_s, runner_s, lease_usd, runner_usd, cache_usd)
+    each = max(int(measured.sum()), 1)
+    cache_usd = np.where(measured, cache_cost(trace) / each, 0.0)
+    standby_usd = np.where(measured, _standby_cost(trace) / each, 0.0)
+    return Bill(lease_s, runner_s, lease_usd, runner_usd, cache_usd, standby_usd)
 
 
 def cache_cost(trace: Trace) -> float:
@@ -92,11 +95,20 @@ def cache_cost(trace: Trace) -> float:
         return 0.0 if price == 0 else np.nan
     total_s = end_s(trace)
     byte_s = trace.meta.cache_byte_s if trace.meta.cache_byte_s is not None else _sampled_byte_s(trace, total_s)
-    measured_share = max(1 - trace.meta.warmup_s / total_s, 0.0) if total_s else 0.0
-    return price * byte_s * measured_share / GB / MONTH_S
+    return price * byte_s * _measured_share(trace, total_s) / GB / MONTH_S
 
 
 _POOL = ("project", "platform")
+
+
+def _standby_cost(trace: Trace) -> float:
+    """Dollars for machines on standby over the measured time."""
+    cost = trace.meta.standby_usd
+    return np.nan if cost is None else cost * _measured_share(trace, end_s(trace))
+
+
+def _measured_share(trace: Trace, total_s: float) -> float:
+    return max(1 - trace.meta.warmup_s / total_s, 0.0) if total_s else 0.0
 
 
 def _busy_s(trace: Trace) -> Numbers:

@@ -24,23 +24,26 @@ Payer = Literal["lease", "runner"]
 
 
 @dataclass(frozen=True, slots=True)
-class Requests:
-    """One value a measured request, in order of request id. Seconds and dollars; nan (outcome: None) is unknown.
-
-    `cost` is the request's minutes, its part of the caches, and its waiting, as far as these have prices.
-    """
+class Spans:
+    """One value a request, in order of request id. Seconds; nan (outcome: None) is unknown."""
 
     request: Codes
     arrived_s: Numbers
     ended_s: Numbers
     duration_s: Numbers
     outcome: NDArray[np.object_]
-    cost: Numbers
 
     def answered(self) -> NDArray[np.bool_]:
         """Requests that ran to an answer, good or bad: all but the cancelled ones, whose duration says nothing."""
         found: NDArray[np.bool_] = self.outcome != "cancelled"
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Requests(Spans):
+    """With dollars: a request's minutes, its part of the caches, and its waiting, as far as these have prices."""
+
+    cost: Numbers
 
 
 def per_request(trace: Trace, *, per: Payer | None = None) -> Requests:
@@ -51,6 +54,22 @@ def per_request(trace: Trace, *, per: Payer | None = None) -> Requests:
 
 def requests_of(trace: Trace, amounts: Bill, rows: Codes, per: Payer) -> Requests:
     """The same over some build rows only: a request then ends with the last of these."""
+    seen, of_build = _spans(trace, rows)
+    minutes_usd = amounts.lease_usd if per == "lease" else amounts.runner_usd + np.nan_to_num(amounts.standby_usd)
+    of_rows = (minutes_usd + np.nan_to_num(amounts.cache_usd))[rows]
+    cost = np.bincount(of_build, of_rows, seen.request.size).astype(np.float64)
+    if trace.meta.prices.wait_hour:
+        cost = cost + seen.duration_s / 3600 * trace.meta.prices.wait_hour
+    return Requests(seen.request, seen.arrived_s, seen.ended_s, seen.duration_s, seen.outcome, cost)
+
+
+def spans(trace: Trace, rows: Codes) -> Spans:
+    """When the requests of some build rows arrived and ended, and how."""
+    return _spans(trace, rows)[0]
+
+
+def _spans(trace: Trace, rows: Codes) -> tuple[Spans, Codes]:
+    """The spans, and which of them each row belongs to."""
     builds = trace.builds
     ids, all_of_build, arrivals_s = request_arrivals(trace)
     kept, of_build = np.unique(all_of_build[rows], return_inverse=True)
@@ -60,14 +79,9 @@ def requests_of(trace: Trace, amounts: Bill, rows: Codes, per: Payer) -> Request
     ranks = np.array([*(OUTCOMES.index(label) if label in OUTCOMES else -1 for label in labels), -1], dtype=np.int64)
     worst = np.full(kept.size, -1, dtype=np.int64)
     np.maximum.at(worst, of_build, ranks[builds.words("outcome").codes[rows]])
-    minutes_usd = amounts.lease_usd if per == "lease" else amounts.runner_usd
-    duration_s = ended_s - arrived_s
-    of_rows = (minutes_usd + np.nan_to_num(amounts.cache_usd))[rows]
-    cost = np.bincount(of_build, of_rows, kept.size).astype(np.float64)
-    if trace.meta.prices.wait_hour:
-        cost = cost + duration_s / 3600 * trace.meta.prices.wait_hour
     outcome = np.array([*OUTCOMES, None], dtype=object)[worst]
-    return Requests(ids[kept].astype(np.int64), arrived_s, ended_s, duration_s, outcome, cost)
+    seen = Spans(ids[kept].astype(np.int64), arrived_s, ended_s, ended_s - arrived_s, outcome)
+    return seen, of_build.astype(np.int64)
 
 
 OBJECTIVES: dict[str, Callable[[Requests], float]] = {

@@ -15,8 +15,10 @@ import numpy as np
 from sim.metrics.bill import Bill, bill, measured_builds, pools_of_runners, runner_up_s
 from sim.metrics.distribution import Distribution, locate, whole
 from sim.metrics.requests import Payer, Requests, requests_of
-from sim.metrics.steps import Dedup, StepCounts, StepFacts, counts, dedup, step_facts, tally
-from sim.trace import Codes, Json, Numbers, Trace
+from sim.metrics.steps import Dedup, StepCounts, StepFacts, causes, counts, dedup, step_facts, tally
+from sim.metrics.warmup import Warmup, warmup_of
+from sim.metrics.work import Work, work
+from sim.trace import Codes, Json, Numbers, Trace, Words
 
 By = Literal["scenario", "target", "project", "platform"]
 
@@ -25,7 +27,8 @@ By = Literal["scenario", "target", "project", "platform"]
 class Money:
     """Dollars of the measured requests. `minutes_usd` is as billed (`per`): by lease or by runner; both are given.
 
-    `total_usd` adds what is known; `left_out` names what is not. Without a price of minutes it is n/a.
+    Machines on standby are paid by who pays for runners; a vendor that charges leases bears them. `total_usd` adds what is
+    known; `left_out` names what is not. Without a price of minutes it is n/a.
     """
 
     per: Payer
@@ -33,6 +36,7 @@ class Money:
     lease_usd: float | None
     runner_usd: float | None
     cache_usd: float | None
+    standby_usd: float | None
     waiting_usd: float | None
     total_usd: float | None
     per_request_usd: float | None
@@ -55,8 +59,9 @@ class Pool:
 class Summary:
     """One group's numbers: seconds, core-seconds, dollars; None is n/a.
 
-    `duration_s` is over requests that were not cancelled; queue and boot are over builds, and where boots are unknown
-    the queue holds them. `prior_share` is of the whole run's predicted time.
+    `failures` counts failed and timed-out builds by what they say, `causes` by kind: "step failed", or why there was more to
+    it (out of memory, keep-alive, no runner in time). `duration_s` is over requests that were not cancelled; queue and boot are
+    over builds, and where boots are unknown the queue holds them. `prior_share` and `warmup` are of the whole run.
     """
 
     group: str
@@ -65,18 +70,22 @@ class Summary:
     request_outcomes: Mapping[str, int]
     build_outcomes: Mapping[str, int]
     failures: Mapping[str, int]
+    causes: Mapping[str, int]
     duration_s: Distribution
     queue_s: Distribution
     boot_s: Distribution
     slot_wait_s: Distribution
     lock_wait_s: Distribution
+    export_s: Distribution
     dedup: Dedup
     steps: StepCounts
+    work: Work
     pools: tuple[Pool, ...]
     lease_minutes: float | None
     runner_minutes: float | None
     money: Money
     prior_share: float | None
+    warmup: Warmup | None
 
     def to_json(self) -> dict[str, Json]:
         """Plain JSON: nested objects, null for n/a."""
@@ -86,7 +95,10 @@ class Summary:
 def summarise(trace: Trace, *, by: By = "scenario") -> list[Summary]:
     """Summaries of the groups in order of name; `by="scenario"` gives one."""
     measured = measured_builds(trace)
-    view = _View(trace, step_facts(trace), bill(trace, measured), *_waits_for_runner(trace), _pools(trace))
+    facts = step_facts(trace)
+    view = _View(
+        trace, facts, bill(trace, measured), *_waits_for_runner(trace), causes(facts), _pools(facts), warmup_of(trace)
+    )
     code, labels = _groups(trace, by)
     build_group = np.where(measured, code, -1)
     step_group = np.append(build_group, -1)[view.facts.build_row]
@@ -104,7 +116,9 @@ class _View:
     bill: Bill
     queue_s: Numbers
     boot_s: Numbers
+    causes: Words
     pools: dict[str, Pool]
+    warmup: Warmup | None
 
 
 def _groups(trace: Trace, by: By) -> tuple[Codes, list[str]]:
@@ -129,6 +143,7 @@ def _summary(view: _View, label: str, builds: Codes, steps: Codes) -> Summary:
     outcome = trace.builds.words("outcome")
     bad = builds[(trace.builds.equals("outcome", "failed") | trace.builds.equals("outcome", "timed_out"))[builds]]
     ran = steps[(facts.ran & facts.is_step)[steps]]
+    exported = steps[(facts.ran & facts.is_export)[steps]]
     has_steps = len(trace.steps) > 0
     lease_s, runner_s = whole(view.bill.lease_s[builds]), whole(view.bill.runner_s[builds])
     origin_s = trace.meta.origin_s
@@ -139,19 +154,27 @@ def _summary(view: _View, label: str, builds: Codes, steps: Codes) -> Summary:
         request_outcomes=_request_outcomes(seen),
         build_outcomes=tally(outcome, builds),
         failures=tally(trace.builds.words("reason"), bad),
+        causes=tally(view.causes, bad),
         duration_s=Distribution.of(seen.duration_s[seen.answered()]),
         queue_s=Distribution.of(view.queue_s[builds]),
         boot_s=Distribution.of(view.boot_s[builds]),
         slot_wait_s=Distribution.of(facts.slot_wait_s[ran]) if has_steps else Distribution(),
         lock_wait_s=Distribution.of(trace.steps.numbers("lock_wait_s")[ran]) if has_steps else Distribution(),
+        export_s=_took(trace, exported) if has_steps else Distribution(),
         dedup=dedup(facts, steps),
         steps=counts(facts, steps),
+        work=work(facts, steps),
         pools=_pools_of(view, builds),
         lease_minutes=None if lease_s is None else lease_s / 60,
         runner_minutes=None if runner_s is None else runner_s / 60,
         money=_money(view, builds, seen),
         prior_share=origin_s.get("prior", 0.0) / sum(origin_s.values()) if sum(origin_s.values()) > 0 else None,
+        warmup=view.warmup,
     )
+
+
+def _took(trace: Trace, rows: Codes) -> Distribution:
+    return Distribution.of((trace.steps.numbers("completed_s") - trace.steps.numbers("started_s"))[rows])
 
 
 def _request_outcomes(seen: Requests) -> dict[str, int]:
@@ -166,12 +189,22 @@ def _money(view: _View, builds: Codes, seen: Requests) -> Money:
     hours = whole(seen.duration_s / 3600)
     waiting_usd = None if prices.wait_hour is None or hours is None else hours * prices.wait_hour
     minutes_usd = lease_usd if prices.per == "lease" else runner_usd
-    parts = {"minutes": minutes_usd, "cache": cache_usd, "waiting": waiting_usd}
+    standby_usd = 0.0 if prices.per == "lease" else whole(view.bill.standby_usd[builds])
+    parts = {"minutes": minutes_usd, "cache": cache_usd, "standby": standby_usd, "waiting": waiting_usd}
     total_usd = None if minutes_usd is None else sum(part or 0.0 for part in parts.values())
     per_request_usd = None if total_usd is None or not seen.request.size else total_usd / seen.request.size
     left_out = tuple(name for name, part in parts.items() if part is None)
     return Money(
-        prices.per, minutes_usd, lease_usd, runner_usd, cache_usd, waiting_usd, total_usd, per_request_usd, left_out
+        per=prices.per,
+        minutes_usd=minutes_usd,
+        lease_usd=lease_usd,
+        runner_usd=runner_usd,
+        cache_usd=cache_usd,
+        standby_usd=standby_usd,
+        waiting_usd=waiting_usd,
+        total_usd=total_usd,
+        per_request_usd=per_request_usd,
+        left_out=left_out,
     )
 
 
@@ -193,11 +226,12 @@ def _waits_for_runner(trace: Trace) -> tuple[Numbers, Numbers]:
     return until_s - arrived_s - np.nan_to_num(boot_s), boot_s
 
 
-def _pools(trace: Trace) -> dict[str, Pool]:
+def _pools(facts: StepFacts) -> dict[str, Pool]:
     """Every pool's use, by its name."""
+    trace = facts.trace
     runners, steps = trace.runners, trace.steps
     at = locate(runners.numbers("runner"), steps.numbers("runner"))
-    weights = _cpu_after_warmup_s(trace)
+    weights = _cpu_after_warmup_s(facts)
     used_s = np.bincount(at + 1, weights, len(runners) + 1)[1:].astype(np.float64) if len(steps) else None
     up_s, cpus = runner_up_s(trace), runners.numbers("cpus")
     is_clone = ~np.isnan(runners.numbers("clone_of"))
@@ -213,12 +247,10 @@ def _pools(trace: Trace) -> dict[str, Pool]:
     return found
 
 
-def _cpu_after_warmup_s(trace: Trace) -> Numbers:
+def _cpu_after_warmup_s(facts: StepFacts) -> Numbers:
     """Core-seconds of each step row, less the part that was used in the warm-up (a step's use is taken as even)."""
-    steps, warmup_s = trace.steps, trace.meta.warmup_s
-    begun_s, ended_s, cpu_s = steps.numbers("started_s"), steps.numbers("completed_s"), steps.numbers("cpu_s")
-    ran = steps.equals("outcome", "executed") | steps.equals("outcome", "failed")
-    cpu_s = np.where(np.isnan(cpu_s) & ~ran, 0.0, cpu_s)
+    steps, warmup_s, cpu_s = facts.trace.steps, facts.trace.meta.warmup_s, facts.cpu_s
+    begun_s, ended_s = steps.numbers("started_s"), steps.numbers("completed_s")
     if warmup_s <= 0:
         return cpu_s
     length_s = ended_s - begun_s

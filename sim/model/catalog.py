@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import blake2b
-from math import inf
 
 from sim.errors import InputError
 from sim.graph import Graphs, cut
@@ -187,13 +186,12 @@ def _warm_part(
         if compiled.kinds[index] in (CONTEXT, PREAMBLE):
             continue
         if cache.record(key) is None:
-            cost = compiled.costs[index]
-            cache.grow(0.0, cost.layer_bytes or cost.write_bytes, inf)
-        cache.add_record(key, result)
+            parents = tuple(finals[given] for given in compiled.parents[index])
+            cache.add_record(key, result, 0.0, compiled.layer_bytes[index], parents, compiled.costs[index].cpu_s)
         if compiled.content_inputs[index]:
             cache.add_link(compiled.link_key(index, keys, imported), key)
         for mount in compiled.mounts[index]:
-            cache.mounts[mount.id, 0] = 1
+            cache.put_item("mount", (mount.id, 0), compiled.mount_bytes[index] / len(compiled.mounts[index]), 0.0)
         seen.keys[key] = -1
         seen.ops.add(compiled.ops[index])
     return results[compiled.results[0]]

@@ -12,7 +12,7 @@ from math import inf
 from simpy import Environment
 from simpy.events import Event, Timeout
 
-from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, NETWORK, READ, TOGETHER, Phase, W, Work
+from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, NETWORK, READ, TOGETHER, Phase, T, W, Work
 from sim.model.machine.fair_share import DAEMON, STEPS, DaemonCgroup, FairShare, Host, Machine
 from sim.model.machine.shared import Shared
 from sim.scenario.farm import Runner
@@ -91,7 +91,7 @@ class RunnerEngine:
         if self._on_host is not None:
             self._on_host.host.detach(self._cpus)
 
-    def later(self, delay_s: float, call: Callable[[W], None], about: W) -> None:
+    def later(self, delay_s: float, call: Callable[[T], None], about: T) -> None:
         """Call `call(about)` in `delay_s` seconds."""
         timer = Timeout(self._env, delay_s if delay_s > 0.0 else 0.0, about)
         timer.callbacks.append(lambda event: call(event._value))

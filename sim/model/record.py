@@ -22,7 +22,9 @@ class Recorder:
         self.builds: list[Row] = []
         self.steps: list[Row] = []
         self.runners: list[Row] = []
+        self.samples: list[Row] = []
         self.cache_byte_s = 0.0
+        self.standby_usd = 0.0
         self.busy_s = self.alone_s = 0.0
         self.origin_s = {"rule": 0.0, "prior": 0.0, "constant": 0.0, "profile": 0.0}
 
@@ -65,6 +67,7 @@ class Recorder:
                 None if mine else edge.owner.build,
                 build.runner,
                 edge.cpu_s if pays else 0.0,
+                0.0 if pays or outcome == "cancelled" else edge.cpu_s,
                 cost.threads,
                 cost.read_bytes if mine else 0.0,
                 cost.write_bytes if mine else 0.0,
@@ -75,8 +78,8 @@ class Recorder:
             )
         )
 
-    def cached(self, build: Build, index: int, key: int, now: float) -> None:
-        """A step that hit."""
+    def cached(self, build: Build, index: int, key: int, now: float, saved_cpu_s: float) -> None:
+        """A step that hit; executing it would have taken `saved_cpu_s`."""
         if self.keeps_steps:
             compiled = build.compiled
             self.steps.append(
@@ -94,6 +97,7 @@ class Recorder:
                     0.0,
                     None,
                     build.runner,
+                    0.0,
                     0.0,
                     0.0,
                     0.0,
@@ -118,6 +122,6 @@ class Recorder:
             builds=Table.from_rows("builds", self.builds),
             steps=Table.from_rows("steps", self.steps),
             runners=Table.from_rows("runners", self.runners),
-            samples=Table.from_rows("samples", []),
+            samples=Table.from_rows("samples", self.samples),
             meta=meta,
         )

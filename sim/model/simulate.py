@@ -67,6 +67,7 @@ class _Arrivals:
             else:
                 self._dropped.add(older)
         if request.index in self._dropped:
+            self._go_on_after(request.index, is_ok=False)
             return
         order = self._orders[request.index] = Order(self._world, request, self._ended)
         order.start()
@@ -74,14 +75,20 @@ class _Arrivals:
     def _ended(self, order: Order) -> None:
         ended = order.request.index
         del self._orders[ended]
+        self._go_on_after(ended, is_ok=order.outcome == "ok")
+
+    def _go_on_after(self, ended: int, is_ok: bool) -> None:
+        """What waited for this request. What needs it never runs if it is not ok; a closed client goes on in any case."""
         env = self._world.env
         for request in self._followers.pop(ended, ()):
             delay_s = request.think_s
             if request.needs:
-                if order.outcome != "ok":
-                    self._waits.pop(request.index, None)
                 waits = self._waits.get(request.index)
                 if waits is None:
+                    continue
+                if not is_ok:
+                    del self._waits[request.index]
+                    self._go_on_after(request.index, is_ok=False)
                     continue
                 waits.discard(ended)
                 if waits:
@@ -101,33 +108,93 @@ def simulate(
     meta: Meta | None = None,
     steps: bool = True,
     horizon_s: float = inf,
+    samples_s: float | None = None,
 ) -> Trace:
     """Simulate the requests on the farm until all work is done.
 
-    `seed` draws costs, failures and the order of ready steps, never the requests. `steps` off keeps no rows of steps.
-    Requests of closed clients that would arrive after `horizon_s` do not. Raises `InputError` for a farm that cannot
-    serve a request or asks for what the model does not have yet.
+    `seed` draws costs, failures, boots and the order of ready steps, never the requests. `steps` off keeps no rows of steps.
+    Requests of closed clients that would arrive after `horizon_s` do not. `samples_s`: a row of samples a running runner
+    that often; nothing else changes by it. Raises `InputError` for what can never be served, or is not modelled yet.
     """
-    _refuse_what_is_not_modelled(farm)
+    _check_farm(farm)
+    _check_requests(requests)
     recorder = Recorder(steps=steps)
     world = World(farm, profile, graphs, seed, recorder)
+    for request in requests:
+        world.catalog.leases(request)  # what the farm cannot build is told before time begins
     if farm.cache.warm:
         world.warm(requests)
     arrivals = _Arrivals(world, requests, horizon_s)
     world.env.process(arrivals.process())
-    world.env.run()
+    if samples_s is None:
+        world.env.run()
+    else:
+        _run_sampled(world, samples_s)
     world.stop()
     if arrivals.unserved:
-        raise InputError(f"request {arrivals.unserved[0]} can never be served on this farm", where="farm")
+        raise _never_served(world, arrivals.unserved[0])
     return recorder.trace(meta, seed)
 
 
-def _refuse_what_is_not_modelled(farm: Farm) -> None:
-    """A setting that would change the answer, but is not in the model yet, must not be passed over in silence."""
-    if farm.write_back != "discard":
-        hint = "only `discard` is, for now: --set farm.write_back=discard"
-        raise InputError(f"{farm.write_back} is not modelled yet", where="farm.write_back", hint=hint)
-    if farm.standby_count:
-        raise InputError(
-            "standby machines are not modelled yet", where="farm.standby", hint="--set farm.standby.count=0"
-        )
+def _run_sampled(world: World, samples_s: float) -> None:
+    """As `env.run()`, looking on between events: a sample shows what all events up to its time have left.
+
+    It is no event itself, so it neither keeps the run alive nor changes the order of anything.
+    """
+    if not samples_s > 0.0:
+        raise InputError(f"samples every {samples_s:g} s", hint="give a duration above 0, as 10s")
+    env, taken = world.env, 1
+    while (next_s := env.peek()) < inf:
+        while taken * samples_s < next_s:
+            world.sample(taken * samples_s)
+            taken += 1
+        env.step()
+    if taken * samples_s <= env.now:
+        world.sample(taken * samples_s)
+
+
+def _check_farm(farm: Farm) -> None:
+    """What would hang, or give an answer to another question. A scenario's fields are checked where they are read."""
+    if farm.write_back == "registry":
+        hint = "--set farm.write_back=discard"
+        raise InputError("registry is not modelled yet", where="farm.write_back", hint=hint)
+    scaling, machines = farm.autoscaling, [farm.runner, *(override.runner for override in farm.overrides)]
+    speeds = {
+        "cpus": min(one.cpus for one in machines),
+        "network": min(one.network_bytes_per_s for one in machines),
+        "disk_read": min(one.disk_read_bytes_per_s for one in machines),
+        "disk_write": min(one.disk_write_bytes_per_s for one in machines),
+    }
+    problems = {f"runner.{name}": "nothing would ever end" for name, least in speeds.items() if not least > 0}
+    if not farm.platforms:
+        problems["platforms"] = "the farm has none"
+    if scaling is not None and not scaling.builds_per_instance >= 1:
+        problems["autoscaling.builds_per_instance"] = "no build would ever get a runner"
+    if scaling is not None and not scaling.max_instances >= 1:
+        problems["autoscaling.max_instances"] = "no build would ever get a runner"
+    for name in ("boot_s", "clone_s", "standby_boot_s"):
+        if not 0 <= getattr(farm, name) < inf:
+            problems[name] = "no runner would ever be ready"
+    for name in ("boots_at_once", "standby_count"):
+        if getattr(farm, name) < 0:
+            problems[name] = "is less than 0"
+    for field, what in problems.items():
+        raise InputError(what, where=f"farm.{field}")
+
+
+def _check_requests(requests: Sequence[Request]) -> None:
+    """Each request waits for earlier ones only, so that none waits in a circle or for one that is not there."""
+    known: set[int] = set()
+    for request in requests:
+        for other in (*request.needs, *(() if request.after is None else (request.after,))):
+            if other not in known:
+                hint = "requests wait for earlier ones of the same run only"
+                raise InputError(f"request {request.index} waits for request {other}, which never ends", hint=hint)
+        known.add(request.index)
+
+
+def _never_served(world: World, request: int) -> InputError:
+    waited_for = world.waited_for()
+    if waited_for:
+        return InputError(f"request {request} waits for a runner of {waited_for[0]} for ever", where="farm")
+    return InputError(f"request {request} never ends: its builds wait for a base that it does not build", where="farm")

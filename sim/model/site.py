@@ -1,7 +1,7 @@
 """The farm in simulated time: a pool for each project and architecture, its runners, their caches.
 
 In: leases, and a `Farm`. Out: calls when a lease has its runner; rows of runners. Decisions are `sim.pool`'s; here they
-take time (boot, clone, idle time-out).
+take time (boot, clone, idle time-out) and move caches (clone, write-back).
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from simpy.events import Timeout
 
 from sim.model.buildkit.daemon import Daemon, Seen
 from sim.model.engine import RunnerEngine
+from sim.model.machine.provider import Provider
 from sim.model.record import Recorder
-from sim.model.store.cache import Cache
+from sim.model.store.volume import Volume
 from sim.pool import Action, Assign, Boot, Pool, Stop, WatchIdle
 from sim.profile import Profile
 from sim.scenario.farm import Farm
@@ -39,15 +40,37 @@ class Lease:
 
 
 class Runner:
-    """One machine: provisioned, ready, stopped."""
+    """One machine: requested, up (it has its cache then), ready, stopped.
 
-    __slots__ = ("clone_of", "daemon", "engine", "number", "ready_s", "requested_s")
+    `told_changes`: the changes of its cache that the pool knows of. `idle_until_s`: when it stops if it stays idle.
+    """
+
+    __slots__ = (
+        "clone_of",
+        "daemon",
+        "engine",
+        "idle_spell",
+        "idle_until_s",
+        "is_up",
+        "is_watched",
+        "number",
+        "ready_s",
+        "requested_s",
+        "sampled_cpu_s",
+        "sampled_s",
+        "told_changes",
+        "volume",
+    )  # fmt: skip
 
     def __init__(self, number: int, requested_s: float, clone_of: int | None) -> None:
         self.number = number
         self.requested_s = requested_s
         self.clone_of = clone_of
         self.ready_s: float | None = None
+        self.is_up = self.is_watched = False
+        self.told_changes = self.idle_spell = 0
+        self.idle_until_s = self.sampled_s = self.sampled_cpu_s = 0.0
+        self.volume: Volume
         self.engine: RunnerEngine
         self.daemon: Daemon
 
@@ -71,6 +94,7 @@ class Site:
         profile: Profile,
         recorder: Recorder,
         numbers: Numbers,
+        provider: Provider,
         *,
         project: str,
         platform: str,
@@ -78,7 +102,7 @@ class Site:
     ) -> None:
         self.project = project
         self.platform = platform
-        self.base = Cache()
+        self.base = Volume(farm.cache)
         self.seen = Seen()
         self.size = farm.runner_for(project, platform)
         self._env = env
@@ -86,6 +110,7 @@ class Site:
         self._profile = profile
         self._recorder = recorder
         self._numbers = numbers
+        self._provider = provider
         self._seed = seed
         # A stream of its own for each site and use, whatever else the farm has.
         self._entropy = int.from_bytes(blake2b(f"{seed} {project} {platform}".encode(), digest_size=8).digest(), "big")
@@ -95,10 +120,17 @@ class Site:
             max_instances=scaling.max_instances if scaling else 1,
             on_full=scaling.on_full if scaling else "queue",
             routing=farm.routing,
+            write_back=farm.write_back,
             random=Random(self._entropy),
         )
         self._leases: dict[int, Lease] = {}
         self._runners: dict[int, Runner] = {}
+        self._billed_byte_s = 0.0
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a lease has no runner yet."""
+        return bool(self._pool.waiting)
 
     def acquire(self, arrived_s: float, on_runner: Callable[[Lease], None], sticky: int) -> Lease:
         """Ask for a place; `on_runner(lease)` is called when there is one."""
@@ -121,10 +153,20 @@ class Site:
         del self._leases[lease.number]
         self._act(self._pool.release(lease.number, lease.given))
 
+    def sample(self, at_s: float) -> None:
+        """A row for each runner that is ready: mean busy cores since the last one, the rest as it is now."""
+        for number, runner in self._runners.items():
+            if runner.ready_s is not None and at_s > runner.sampled_s:
+                cpu_s, runner.sampled_cpu_s = runner.sampled_cpu_s, runner.engine.cpu_s
+                busy_cpus = (runner.sampled_cpu_s - cpu_s) / (at_s - runner.sampled_s)
+                runner.sampled_s = at_s
+                memory_bytes, cache_bytes = runner.daemon.memory.in_use_bytes, runner.daemon.cache.used_bytes
+                leases = len(self._pool.runners[number].leases)
+                self._recorder.samples.append((at_s, runner.number, busy_cpus, memory_bytes, None, cache_bytes, leases))
+
     def stop_all(self, end_s: float) -> None:
-        """The run is over: what still runs ends with it."""
-        self.base.grow(end_s, 0.0, self._farm.cache.max_bytes)
-        self._recorder.cache_byte_s += self.base.byte_s
+        """The run is over: what still runs ends with it, and writes nothing back."""
+        self._bill_base(end_s)
         for number in sorted(self._runners):
             self._stop(number, end_s, "end of run")
 
@@ -141,35 +183,38 @@ class Site:
             elif isinstance(action, WatchIdle):
                 self._watch(action)
             elif isinstance(action, Stop):
+                if action.commit:
+                    self._write_back(self._runners[action.runner].volume)
                 self._stop(action.runner, self._env.now, "idle")
 
     def _boot(self, action: Boot) -> None:
-        farm = self._farm
+        now_s, number = self._env.now, action.runner
         clone_of = None if action.clone_of is None else self._runners[action.clone_of].number
-        runner = Runner(self._numbers.runners, self._env.now, clone_of)
+        self._runners[number] = Runner(self._numbers.runners, now_s, clone_of)
         self._numbers.runners += 1
-        self._runners[action.runner] = runner
-        if clone_of is None and farm.boot_s <= 0.0:
-            self._ready(action.runner, self.base)
-            return
+        name = f"{self.project} {self.platform} {number}"
+        up_in_s = self._provider.up_in_s(now_s, (self.platform, self.size), name)
+        self._after(up_in_s, lambda: self._up(number))
 
-        def booted(_: object) -> None:
-            # The clone is of the base cache as it is when the machine is up and copies it.
-            cache = self.base if clone_of is None else self.base.clone()
-            if clone_of is None or farm.clone_s <= 0.0:
-                self._ready(action.runner, cache)
-            else:
-                Timeout(self._env, farm.clone_s).callbacks.append(lambda _: self._ready(action.runner, cache))
+    def _up(self, number: int) -> None:
+        """The machine is up. Main opens the base; any other clones it, as it is now."""
+        self._tell_news()
+        runner = self._runners[number]
+        is_clone = runner.clone_of is not None
+        runner.volume = self.base.clone() if is_clone else self.base
+        runner.told_changes = runner.volume.changes
+        runner.is_up = True
+        self._pool.forked(number)
+        self._after(self._farm.clone_s if is_clone else 0.0, lambda: self._ready(number))
 
-        Timeout(self._env, farm.boot_s).callbacks.append(booted)
-
-    def _ready(self, number: int, cache: Cache) -> None:
+    def _ready(self, number: int) -> None:
+        """The runner serves. (A cache import of `write_back: registry` belongs before this.)"""
         runner, size, farm = self._runners[number], self.size, self._farm
-        runner.ready_s = self._env.now
+        runner.ready_s = runner.sampled_s = self._env.now
         runner.engine = RunnerEngine(self._env, size, self._profile.daemon.daemon_cgroup)
         runner.daemon = Daemon(
             runner.engine,
-            cache,
+            runner.volume,
             self._profile,
             runner=runner.number,
             seed=self._seed,
@@ -177,16 +222,62 @@ class Site:
             seen=self.seen,
             slots=farm.max_parallelism,
             dedup=farm.dedup,
-            cache_bytes=farm.cache.max_bytes,
+            memory_bytes=size.memory_bytes,
             slowdowns={platform: slow for platform, slow in farm.platforms.items() if slow != 1.0},
         )
         self._act(self._pool.ready(number))
 
     def _watch(self, action: WatchIdle) -> None:
-        if isfinite(self._farm.idle_timeout_s):
-            Timeout(self._env, self._farm.idle_timeout_s).callbacks.append(
-                lambda _: self._act(self._pool.idle(action.runner, action.spell))
-            )
+        """One timer a runner, however often it falls idle: what fires too early arms itself again (simulators.md 1d)."""
+        timeout_s = self._farm.idle_timeout_s
+        if isfinite(timeout_s):
+            runner = self._runners[action.runner]
+            runner.idle_spell = action.spell
+            runner.idle_until_s = self._env.now + timeout_s
+            if not runner.is_watched:
+                runner.is_watched = True
+                self._arm(action.runner, timeout_s)
+
+    def _arm(self, number: int, delay_s: float) -> None:
+        until_s = self._runners[number].idle_until_s
+        Timeout(self._env, delay_s).callbacks.append(lambda _: self._idle(number, until_s))
+
+    def _idle(self, number: int, until_s: float) -> None:
+        runner = self._runners[number]
+        if until_s != runner.idle_until_s:
+            self._arm(number, runner.idle_until_s - self._env.now)
+            return
+        runner.is_watched = False
+        self._tell_news()
+        self._act(self._pool.idle(number, runner.idle_spell))
+
+    def _tell_news(self) -> None:
+        """Whether a copy is one of the base as it still is depends on what the runners have learned."""
+        for number, runner in self._runners.items():
+            if runner.is_up and runner.volume.changes != runner.told_changes:
+                runner.told_changes = runner.volume.changes
+                self._pool.moved(number)
+
+    def _write_back(self, volume: Volume) -> None:
+        """A copy takes the base's place. Main keeps what it has open; it is a copy from now on, which costs nothing."""
+        now_s = self._env.now
+        self._bill_base(now_s)
+        volume.cache.advance(now_s)
+        self.base = volume.committed()
+        self._billed_byte_s = self.base.cache.byte_s
+
+    def _bill_base(self, now_s: float) -> None:
+        """The base's bytes until now are stored and paid for (farm-facts A1: clones are not)."""
+        cache = self.base.cache
+        cache.advance(now_s)
+        self._recorder.cache_byte_s += cache.byte_s - self._billed_byte_s
+        self._billed_byte_s = cache.byte_s
+
+    def _after(self, delay_s: float, call: Callable[[], None]) -> None:
+        if delay_s > 0.0:
+            Timeout(self._env, delay_s).callbacks.append(lambda _: call())
+        else:
+            call()
 
     def _stop(self, number: int, at_s: float, reason: str) -> None:
         runner = self._runners.pop(number)

@@ -11,6 +11,7 @@ from simpy import Environment
 
 from sim.graph import Graphs
 from sim.model.catalog import Catalog
+from sim.model.machine.provider import Provider
 from sim.model.record import Recorder
 from sim.model.site import Numbers, Site
 from sim.profile import Profile
@@ -29,6 +30,7 @@ class World:
         self.catalog = Catalog(farm, graphs, profile, seed)
         self._profile = profile
         self._seed = seed
+        self._provider = Provider(farm, seed)
         self._sites: dict[tuple[str, str], Site] = {}
 
     def site(self, project: str, platform: str) -> Site:
@@ -42,6 +44,7 @@ class World:
                 self._profile,
                 self.recorder,
                 self.numbers,
+                self._provider,
                 project=project,
                 platform=platform,
                 seed=self._seed,
@@ -52,9 +55,19 @@ class World:
         """Fill the base caches before the first request."""
         places = dict.fromkeys(place for request in requests for place in self.catalog.leases(request))
         sites = {place: self.site(*place) for place in places}
-        self.catalog.warm(list(requests), {place: (site.base, site.seen) for place, site in sites.items()})
+        self.catalog.warm(list(requests), {place: (site.base.cache, site.seen) for place, site in sites.items()})
+
+    def waited_for(self) -> list[str]:
+        """`project on platform` of each site where a lease has no runner."""
+        return [f"{project} on {platform}" for (project, platform), site in self._sites.items() if site.is_waited_for]
+
+    def sample(self, at_s: float) -> None:
+        """A row for each runner that is ready."""
+        for site in self._sites.values():
+            site.sample(at_s)
 
     def stop(self) -> None:
         """The run is over."""
         for site in self._sites.values():
             site.stop_all(self.env.now)
+        self.recorder.standby_usd = self._provider.standby_usd(self.env.now)

@@ -62,4 +62,16 @@ class Daemon:
     kill_latency_s: float
     lock_poll_s: float
     export_byte_cpu_s: float
+    manifest_cpu_s: float
+    inline_cache_cpu_s: float
+    gzip_byte_cpu_s: float
+    zstd_byte_cpu_s: float
+    tar_byte_cpu_s: float
+    stream_byte_cpu_s: float
+    upload_byte_cpu_s: float
+    download_byte_cpu_s: float
+    unpack_byte_cpu_s: float
+    registry_latency_s: float
+    gzip_share: float
+    zstd_share: float
     daemon_cgroup: Literal["group", "root"] = "group"

@@ -177,13 +177,17 @@ def _step_slices(trace: Trace) -> dict[int, list[Slice]]:
         steps.numbers("shared_with").tolist(),
         [_given(one) for one in facts.slot_wait_s.tolist()],
         steps["miss"].tolist(),
+        steps["kind"].tolist(),
+        steps["reason"].tolist(),
     )
     build_id, request = trace.builds.numbers("build"), trace.builds.numbers("request")
-    for row, (begin, end, build, name, outcome, cpu_s, owner, slot_s, miss) in enumerate(zip(*columns, strict=True)):
+    for row, columns_of_row in enumerate(zip(*columns, strict=True)):
+        begin, end, build, name, outcome, cpu_s, owner, slot_s, miss, kind, reason = columns_of_row
         if isnan(begin + end) or build < 0:
             continue
-        args = {"build": _given(build_id[build]), "request": _given(request[build]), "outcome": outcome}
+        args = {"build": _given(build_id[build]), "request": _given(request[build]), "kind": kind, "outcome": outcome}
         more = {"cpu_s": _given(cpu_s), "slot_wait_s": slot_s, "miss": miss, "waited_for_build": _given(owner)}
+        more["reason"] = reason or None
         args |= {key: value for key, value in more.items() if value is not None}
         shown = (
             f"{name} [waits for build {int(owner)}]" if facts.is_shared[row] and not isnan(owner) else name or "step"
@@ -220,7 +224,7 @@ def _draw_waits(drawing: Drawing, trace: Trace) -> None:
     """
     facts = step_facts(trace)
     shared = np.flatnonzero(facts.is_shared)
-    for row, owner in zip(shared.tolist(), owner_rows(facts, shared).tolist(), strict=True):
+    for row, owner in zip(shared.tolist(), owner_rows(trace, shared).tolist(), strict=True):
         if row not in drawing.placed or owner not in drawing.placed:
             continue
         (from_pid, from_tid, source), (to_pid, to_tid, waiter) = drawing.placed[owner], drawing.placed[row]

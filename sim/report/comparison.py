@@ -22,6 +22,7 @@ _COLUMNS = (
     ("hit_share", "hits"),
     ("clone_repeats", "clone repeats"),
     ("dedup_saved_cpu_s", "dedup core-s"),
+    ("wasted_cpu_s", "wasted core-s"),
     ("cost_per_request", "money/request"),
 )
 

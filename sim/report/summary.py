@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
 from sim.metrics import Distribution, Summary, Wait
 from sim.metrics.bill import end_s
 from sim.metrics.distribution import locate
-from sim.metrics.steps import step_facts
+from sim.metrics.steps import STEP_FAILED, step_facts
 from sim.report.numbers import clock, count, percent, show
 from sim.report.tables import cut, table
 from sim.trace import Json, Trace
@@ -38,7 +39,7 @@ class StepTime:
 def longest_steps(trace: Trace, top: int = _LONGEST_STEPS) -> list[StepTime]:
     """Where the time goes: the vertexes with the most seconds of execution, longest first."""
     facts, steps = step_facts(trace), trace.steps
-    ran = np.flatnonzero(facts.ran & facts.is_step & (facts.build_row >= 0))
+    ran = np.flatnonzero(facts.ran & (facts.is_step | facts.is_export) & (facts.build_row >= 0))
     took_s = np.nan_to_num(steps.numbers("completed_s")[ran] - steps.numbers("started_s")[ran])
     words = steps.words("step")
     codes = words.codes[ran]
@@ -87,16 +88,19 @@ def summary_lines(trace: Trace, summary: Summary, start_s: float) -> list[str]:
     with_day = end + start_s % DAY_S >= DAY_S
     span = f"{clock(start_s, 0, with_day=with_day)} to {clock(start_s, end, with_day=with_day)}"
     lines = [f"{summary.group}: {count(summary.requests, 'request')}, {count(summary.builds, 'build')}; {span}"]
-    lines += _entry("requests", [_tally(summary.request_outcomes) + _failures(summary.failures)])
+    lines += _entry("requests", [_tally(summary.request_outcomes) + _failures(summary)])
     lines += _entry("duration", [_duration(summary.duration_s)])
     lines += _entry("waiting", [_waiting(summary)])
     lines += _entry("longest", [_step_time(one) for one in longest_steps(trace)])
     lines += _entry("steps", [_steps(summary)])
+    lines += _entry("work", [_work(summary), _again(summary)])
+    lines += _entry("exports", [_exports(summary)])
     lines += _entry("dedup", [_dedup(summary), *(wait_sentence(trace, one, start_s) for one in summary.dedup.top[:3])])
     lines += _entry("clones", [_clones(summary)])
     lines += _entry("runners", _pools(summary))
     lines += _entry("money", [_money(summary)])
-    return lines + _entry("priors", [_priors(summary)])
+    lines += _entry("priors", [_priors(summary)])
+    return lines + _entry("warm-up", [_warmup(summary)])
 
 
 def group_lines(by: str, groups: Sequence[Summary]) -> list[str]:
@@ -126,7 +130,7 @@ def group_lines(by: str, groups: Sequence[Summary]) -> list[str]:
                 str(one.requests),
                 *(_seconds(value) for value in took),
                 *counted,
-                show("cpu_s", one.steps.cpu_s),
+                show("cpu_s", one.work.cpu_s),
                 show("minutes_usd", one.money.total_usd),
             ]
         )
@@ -156,11 +160,15 @@ def _tally(found: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in found.items())
 
 
-def _failures(reasons: Mapping[str, int]) -> str:
-    if not reasons:
-        return ""
-    shown = [f"{number} x {cut(reason, 40)}" for reason, number in list(reasons.items())[:2]]
-    return f"; builds failed at {', '.join(shown)}{', ...' if len(reasons) > 2 else ''}"
+def _failures(summary: Summary) -> str:
+    """Causes that are no step's own first, each with its count; then the steps that failed most."""
+    causes = {cause: number for cause, number in summary.causes.items() if cause != STEP_FAILED}
+    parts = [f"{number} {cut(cause, 50)}" for cause, number in list(causes.items())[:3]]
+    where = [(reason, number) for reason, number in summary.failures.items() if reason not in causes]
+    if where:
+        shown = ", ".join(f"{number} x {cut(reason, 40)}" for reason, number in where[:2])
+        parts.append(f"at {shown}{', ...' if len(where) > 2 else ''}")
+    return f"; builds failed{':' if causes else ''} {'; '.join(parts)}" if parts else ""
 
 
 def _duration(took: Distribution) -> str:
@@ -188,8 +196,36 @@ def _steps(summary: Summary) -> str:
         return "n/a"
     missed = ", ".join(f"{name} {number}" for name, number in (steps.misses or {}).items() if name != "unknown")
     shown = _tally({name: number for name, number in steps.outcomes.items() if number})
-    cpu = f"; CPU {show('cpu_s', steps.cpu_s)} core-s"
-    return (shown or "none") + (f"; missed: {missed}" if missed else "") + cpu
+    return (shown or "none") + (f"; missed: {missed}" if missed else "")
+
+
+def _work(summary: Summary) -> str:
+    """CPU used, lost and saved, in core-seconds."""
+    work = summary.work
+    if summary.steps.outcomes is None:
+        return "n/a"
+    lost = {"failed": work.failed_s, "cancelled": work.cancelled_s}
+    saved = {"dedup": work.saved_dedup_s, "cache": work.saved_cache_s}
+    return f"{show('cpu_s', work.cpu_s)} core-s{_amounts('lost', lost)}{_amounts('saved', saved)}"
+
+
+def _again(summary: Summary) -> str:
+    work = summary.work
+    again = {"clones": work.again_clone_s, "eviction": work.again_evicted_s, "--no-cache": work.again_no_cache_s}
+    return _amounts("done again", again).removeprefix("; ")
+
+
+def _amounts(label: str, parts: Mapping[str, float | None]) -> str:
+    """`; lost: failed 12, cancelled 3`: what is nothing is left out, what is unknown is not."""
+    shown = [f"{name} {show('cpu_s', value)}" for name, value in parts.items() if value is None or value > 0]
+    return f"; {label}: {', '.join(shown)}" if shown else ""
+
+
+def _exports(summary: Summary) -> str:
+    took = summary.export_s
+    if not took.count:
+        return ""
+    return f"{count(took.count, 'export')}: {_duration(took)}"
 
 
 def _dedup(summary: Summary) -> str:
@@ -198,8 +234,7 @@ def _dedup(summary: Summary) -> str:
         return "n/a"
     if not dedup.wait_s.count:
         return "nothing was shared in flight"
-    saved = show("cpu_s", dedup.saved_cpu_s)
-    return f"{count(dedup.wait_s.count, 'step')} shared, {_exact(dedup.wait_s.total)} of waiting in all; saved {saved} core-s"
+    return f"{count(dedup.wait_s.count, 'step')} shared, {_exact(dedup.wait_s.total)} of waiting in all"
 
 
 def _clones(summary: Summary) -> str:
@@ -207,8 +242,7 @@ def _clones(summary: Summary) -> str:
     if not clones:
         return ""
     again = count(summary.steps.clone_repeats or 0, "step")
-    lost = show("cpu_s", summary.steps.clone_repeat_cpu_s)
-    return f"{count(clones, 'clone')}; {again} done again because of them, {lost} core-s"
+    return f"{count(clones, 'clone')}; {again} done again because of them"
 
 
 def _pools(summary: Summary) -> list[str]:
@@ -227,7 +261,8 @@ def _money(summary: Summary) -> str:
     if money.total_usd is None:
         return "no price of a minute is known"
     parts = [f"minutes {show('minutes_usd', money.minutes_usd)} (paid by each {money.per})"]
-    for name, value in (("cache", money.cache_usd), ("waiting", money.waiting_usd)):
+    more = (("cache", money.cache_usd), ("standby", money.standby_usd), ("waiting", money.waiting_usd))
+    for name, value in more:
         if value:
             parts.append(f"{name} {format_money(value)}")
     left = f"; not priced: {', '.join(money.left_out)}" if money.left_out else ""
@@ -239,3 +274,19 @@ def _priors(summary: Summary) -> str:
     if summary.prior_share is None:
         return ""
     return f"{percent(summary.prior_share)} of the predicted time rests on priors (documented guesses)"
+
+
+def _warmup(summary: Summary) -> str:
+    """Nothing to say when the warm-up is long enough, or the run is too short to be judged at all."""
+    found = summary.warmup
+    if found is None or found.is_enough:
+        return ""
+    if found.needed_s is None:
+        return (
+            f"{count(found.requests, 'answered request')}: too few to tell how long the warm-up is; make the run longer"
+        )
+    seen = (
+        f"seems to last longer than {format_duration(found.given_s)}" if found.given_s else "none is set, one is seen"
+    )
+    means = f"mean duration {_seconds(found.mean_needed_s)} instead of {_seconds(found.mean_s)}"
+    return f"{seen}: set warmup: {ceil(found.needed_s / 60)}m ({means}; MSER-5)"

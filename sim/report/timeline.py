@@ -100,7 +100,8 @@ def _step_slices(trace: Trace, from_s: float, until_s: float) -> dict[int, list[
     begun_s = np.where(np.isnan(begun_s), steps.numbers("ready_s"), begun_s)
     names, outcomes = steps.words("step"), steps.words("outcome")
     found: dict[int, list[Slice]] = {}
-    for row in np.flatnonzero((ended_s > begun_s) & (ended_s > from_s) & (begun_s < until_s) & facts.is_step).tolist():
+    is_drawn = (facts.is_step | facts.is_export) & (ended_s > begun_s) & (ended_s > from_s) & (begun_s < until_s)
+    for row in np.flatnonzero(is_drawn).tolist():
         outcome = "shared" if facts.is_shared[row] else label_at(outcomes, row) or "executed"
         build, name = int(facts.build_row[row]), label_at(names, row) or "step"
         if build >= 0 and outcome in COLOURS:

@@ -85,8 +85,12 @@ def _scaling(farm: Farm) -> str:
 
 def _life(farm: Farm) -> str:
     parts = [f"boot {format_duration(farm.boot_s)}", f"clone {format_duration(farm.clone_s)}"]
+    if farm.boot_law == "exponential":
+        parts[0] += " on average (exponential)"
+    if farm.boots_at_once:
+        parts[0] += f", {farm.boots_at_once} at once on the whole farm"
     if farm.standby_count:
-        parts.append(f"{farm.standby_count} on standby (boot {format_duration(farm.standby_boot_s)})")
+        parts.append(f"{farm.standby_count} on standby a platform (boot {format_duration(farm.standby_boot_s)})")
     parts.append(
         "never stops" if farm.idle_timeout_s == inf else f"stops after {format_duration(farm.idle_timeout_s)} idle"
     )

@@ -13,6 +13,7 @@ from typing import Literal
 OnFull = Literal["queue", "share"]
 WriteBack = Literal["discard", "last_write_wins", "fork_commit", "registry"]
 Routing = Literal["fill_first", "least_loaded", "sticky", "random"]
+BootLaw = Literal["fixed", "exponential"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class Override:
 class Farm:
     """A configuration. `platforms` maps each platform to its slow-down (1: native; k: emulated on the first's runner).
 
-    `projects` maps each target to its project.
+    `projects` maps each target to its project. `boots_at_once` is the whole farm's (0: no limit), `standby_count` that of each
+    architecture and machine, shared by the projects. `boot_s` is the mean of `boot_law`.
     """
 
     runner: Runner
@@ -79,6 +81,8 @@ class Farm:
     max_parallelism: int = 0
     autoscaling: Autoscaling | None = None
     boot_s: float = 0.0
+    boot_law: BootLaw = "fixed"
+    boots_at_once: int = 0
     clone_s: float = 0.0
     standby_count: int = 0
     standby_boot_s: float = 0.0

@@ -58,6 +58,8 @@ def resolve_farm(scenario: Scenario, targets: Sequence[str], project_ids: Mappin
         if scaling is None
         else Autoscaling(scaling.builds_per_instance, scaling.max_instances, scaling.on_full),
         boot_s=_given(section.boot, plain.boot_s),
+        boot_law=_given(section.boot_law, plain.boot_law),
+        boots_at_once=_given(section.boots_at_once, plain.boots_at_once),
         clone_s=_given(section.clone, plain.clone_s),
         standby_count=_given(standby.count, plain.standby_count),
         standby_boot_s=_given(standby.boot, plain.standby_boot_s),

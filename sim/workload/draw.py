@@ -15,15 +15,17 @@ from math import inf
 from sim.errors import InputError
 from sim.graph import Graphs
 from sim.scenario.fields.scenario import Scenario
-from sim.scenario.fields.workload import Job
+from sim.scenario.fields.workload import Entry, Job
 from sim.workload.arrivals import expected
 from sim.workload.failures import TargetGraphs, after_success, failing_step
 from sim.workload.history import History
+from sim.workload.output import Output, parse
 from sim.workload.pushes import FASTEST_BUILD_S, Push, pushes
 from sim.workload.request import Request
 
 MAX_REQUESTS = 1_000_000  # about 1 GB of requests: beyond it the horizon or the rate is a typing error
 COMMITS_PER_ENTRY = 10_000_000  # commit 20000003 is the third of entry 2: a number that no other entry can shift
+CLIENTS_PER_ENTRY = COMMITS_PER_ENTRY  # likewise for the clients that keep their checkouts
 
 Args = tuple[tuple[str, str], ...]
 
@@ -35,6 +37,7 @@ def draw(scenario: Scenario, graphs: Graphs, seed: int) -> list[Request]:
     it cannot come before the horizon, so the caller drops those that in the run come too late.
     """
     _check(scenario)
+    _check_outputs(scenario, graphs)
     drafts = _in_order(_Drawing(scenario, graphs, seed), scenario.requests or MAX_REQUESTS + 1)
     if len(drafts) > MAX_REQUESTS:
         raise _too_many(scenario)
@@ -62,6 +65,16 @@ def _check(scenario: Scenario) -> None:
             count += jobs * given.clients * scenario.horizon / (given.think + FASTEST_BUILD_S)
     if count > MAX_REQUESTS:
         raise _too_many(scenario)
+
+
+def _check_outputs(scenario: Scenario, graphs: Graphs) -> None:
+    """Words of a bake target's own outputs that the model does not know are told before anything runs."""
+    for target in graphs.targets:
+        for text in graphs.outputs(target):
+            try:
+                parse(text)
+            except InputError as error:
+                raise scenario.problem(("bake",), f"target '{target}': {error.what}", error.hint) from None
 
 
 def _too_many(scenario: Scenario) -> InputError:
@@ -146,6 +159,7 @@ class _Drawing:
         self._horizon_s = inf if scenario.horizon is None else scenario.horizon
         self._history = History(scenario.edits)
         self._last_of_client: dict[tuple[int, int], _Draft] = {}
+        self._outputs = [None if entry.output is None else Output.of(entry.output) for entry in scenario.workload]
         self._planned = [planned_jobs(scenario, index, graphs) for index in range(len(scenario.workload))]
         self._known: dict[tuple[tuple[str, ...], Args], tuple[TargetGraphs, ...]] = {}
 
@@ -226,6 +240,10 @@ class _Drawing:
                 failing=failing_digests,
                 touched=tuple(dict.fromkeys([*push.paths, *edited])),
                 fresh_checkout=entry.checkout == "fresh",
+                output=self._outputs[push.entry],
+                uplink_bytes_per_s=inf if entry.uplink is None else entry.uplink,
+                client=_client(entry, push),
+                touches=self._history.touches(push.entry, push.branch, earliest_s),
             )
             by_number[plan.number] = _Draft(request, earliest_s, needs, after)
         return list(by_number.values())
@@ -247,6 +265,13 @@ class _Drawing:
                 for name in plan.targets
             )
         return self._known[key]
+
+
+def _client(entry: Entry, push: Push) -> int | None:
+    """Who sends the files: a kept checkout is one client's, or a branch's; a fresh one's client never comes again."""
+    if entry.checkout == "fresh":
+        return None
+    return push.entry * CLIENTS_PER_ENTRY + (push.branch if entry.arrivals.clients is None else push.client)
 
 
 def planned_jobs(scenario: Scenario, index: int, graphs: Graphs) -> tuple[PlannedJob, ...]:

@@ -15,14 +15,15 @@ from sim.scenario.fields.scenario import Edit
 from sim.workload.request import Content
 
 TRUNK = 0
+Touches = tuple[tuple[str, int], ...]
 
 
 @dataclass(slots=True)
 class _Line:
-    """For each path that changed: when, and the version written then. `contents` keeps what was put together."""
+    """For each path that changed: when, and the version written then. `states` keeps what was put together."""
 
     written: dict[str, tuple[float, int]] = field(default_factory=dict)
-    contents: dict[int, Content] = field(default_factory=dict)
+    states: dict[int, tuple[Content, Touches]] = field(default_factory=dict)
 
 
 class History:
@@ -41,19 +42,15 @@ class History:
         changed = dict.fromkeys(paths, (time_s, version))
         if changed:
             line.written.update(changed)
-            line.contents.clear()
+            line.states.clear()
 
     def content(self, entry: int, branch: int, time_s: float) -> Content:
         """The files of a branch, with the edits made until `time_s`; of an edit and a commit the later one holds."""
-        line = self._line(entry, branch)
-        edited = self._edits_until(time_s)
-        if edited not in line.contents:
-            written = dict(line.written)
-            for number, edit in enumerate(self._edits[:edited], start=1):
-                if edit.content == "new" and edit.at > written.get(edit.path, (float("-inf"), 0))[0]:
-                    written[edit.path] = (edit.at, -number)
-            line.contents[edited] = Content(tuple(sorted((path, version) for path, (_, version) in written.items())))
-        return line.contents[edited]
+        return self._state(entry, branch, time_s)[0]
+
+    def touches(self, entry: int, branch: int, time_s: float) -> Touches:
+        """The paths whose last edit until `time_s` was a `same`, and came after what is written there: (path, its number)."""
+        return self._state(entry, branch, time_s)[1]
 
     def edited_since_last(self, targets: Iterable[str], time_s: float) -> list[str]:
         """The paths edited (`same` too) since one of these targets was last asked for; the next call starts here."""
@@ -63,6 +60,24 @@ class History:
             first = min(first, self._seen_edits.get(target, 0))
             self._seen_edits[target] = edited
         return [edit.path for edit in self._edits[first:edited]]
+
+    def _state(self, entry: int, branch: int, time_s: float) -> tuple[Content, Touches]:
+        line = self._line(entry, branch)
+        edited = self._edits_until(time_s)
+        if edited not in line.states:
+            written = dict(line.written)
+            touched: dict[str, int] = {}
+            for number, edit in enumerate(self._edits[:edited], start=1):
+                if edit.at <= written.get(edit.path, (float("-inf"), 0))[0]:
+                    continue
+                if edit.content == "new":
+                    written[edit.path] = (edit.at, -number)
+                    touched.pop(edit.path, None)
+                else:
+                    touched[edit.path] = -number
+            content = Content(tuple(sorted((path, version) for path, (_, version) in written.items())))
+            line.states[edited] = (content, tuple(sorted(touched.items())))
+        return line.states[edited]
 
     def _edits_until(self, time_s: float) -> int:
         return bisect_right(self._edit_times_s, time_s)

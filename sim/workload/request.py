@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import inf
 
+from sim.workload.output import Output
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
@@ -27,7 +29,11 @@ class Request:
     `arrived_s` is seconds from the run's start. With `needs` (indices of earlier requests) it arrives `after_s` after the
     last of them has ended; a closed client's request (`after`) arrives `think_s` after its predecessor has ended; then
     `arrived_s` is 0. `superseded_by` cancels this one when that one arrives. `failing` holds the `Step.digest`s that fail
-    at this commit. `attempt` counts re-runs of one commit, from 0.
+    at this commit. `attempt` counts re-runs of one commit, from 0. `output` is what it exports; None: each target's own.
+
+    What the files look like to a client that kept them is `content` and `touches`: of each path whose time was set anew since
+    its last write, without other bytes, the number of that touch. `client` is who sends them, over `uplink_bytes_per_s`;
+    None is one that never comes again, as a fresh CI job's.
     """
 
     index: int
@@ -51,4 +57,7 @@ class Request:
     failing: frozenset[str] = frozenset()
     touched: tuple[str, ...] = ()
     fresh_checkout: bool = True
+    output: Output | None = None
     uplink_bytes_per_s: float = inf
+    client: int | None = None
+    touches: tuple[tuple[str, int], ...] = ()

@@ -42,6 +42,22 @@ def touches(context: Context, paths: tuple[str, ...], changed: str) -> bool:
     return False
 
 
+def changed_files(context: Context, changed: str) -> Iterator[str]:
+    """The listed files that a change of `changed` writes: the file, or all below a folder.
+
+    Where the list has only the folder around it, that folder counts: nobody knows a smaller part. A new file is in no list.
+    """
+    inside = _inside(context.folder, changed)
+    if inside is None:
+        return
+    below = f"{inside}/" if inside else ""
+    is_folder = changed.endswith("/") or not inside
+    for name in context.files:
+        holds_it = name.endswith("/") and (name == "./" or below.startswith(name))
+        if name == inside or holds_it or (is_folder and name.startswith(below)):
+            yield name
+
+
 def selected_files(context: Context, paths: tuple[str, ...]) -> Iterator[str]:
     """The listed files that the selectors take (no selector: all), each once, in the context's order."""
     selectors = [_selector(written) for written in paths or EVERYTHING]

@@ -44,7 +44,7 @@ def a_step(
 def a_trace(builds=BUILD_ROWS, steps=STEP_ROWS, runners=RUNNER_ROWS, samples=(), **meta):
     rows = {
         "builds": [a_build(*row) for row in builds],
-        "steps": [a_step(*row) for row in steps],
+        "steps": [tuple(map(row.get, STEPS)) if isinstance(row, dict) else a_step(*row) for row in steps],
         "runners": runners,
         "samples": [tuple(dict(row).get(name) for name in SAMPLES) for row in samples],
     }

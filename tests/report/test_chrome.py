@@ -136,3 +136,31 @@ def test_lanes_are_as_few_as_the_most_that_overlap():
     spans = [(0, 4), (1, 2), (2, 3), (4, 5), (4, 4)]
     found = lanes([Slice(begin, end, "", "", {}) for begin, end in spans])
     assert len(found) == 2
+
+
+def test_exports_failures_and_evicted_steps_are_bars_of_their_build():
+    common = {"build": 0, "runner": 0, "cpu_s": 1.0}
+    steps = [
+        {
+            "step": "RUN a",
+            "kind": "exec",
+            "outcome": "executed",
+            "miss": "evicted",
+            "started_s": 0.0,
+            "completed_s": 2.0,
+        },
+        {"step": "RUN b", "kind": "exec", "outcome": "failed", "reason": "out of memory (exit code 137)"}
+        | {"started_s": 1.0, "completed_s": 3.0},
+        {"step": "exporting to image", "kind": "export", "outcome": "executed", "started_s": 2.0, "completed_s": 4.0},
+    ]
+    build = a_row(BUILDS, build=0, request=0, lease=0, arrived_s=0.0, ready_s=0.0, completed_s=4.0, runner=0)
+    runner = a_row(RUNNERS, runner=0, requested_s=0.0, ready_s=0.0)
+    rows = {"builds": [build], "steps": [a_row(STEPS, **common, **row) for row in steps], "runners": [runner]}
+    found = {
+        bar["name"]: bar for bar in slices(to_chrome(Trace.from_rows(rows, Meta("simulated")))) if bar["cat"] == "step"
+    }
+    assert found["RUN a"]["args"]["miss"] == "evicted"
+    assert found["RUN b"]["args"]["reason"] == "out of memory (exit code 137)"
+    assert found["exporting to image"]["args"]["kind"] == "export"
+    assert found["exporting to image"]["tid"] == found["RUN a"]["tid"]  # it begins where that ends
+    assert {bar["pid"] for bar in found.values()} == {2}

@@ -14,6 +14,7 @@ MEASURES = {
     "hit_share": 0.5,
     "clone_repeats": 0.0,
     "dedup_saved_cpu_s": nan,
+    "wasted_cpu_s": 0.0,
     "cost_per_request": 0.5,
 }
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,28 @@ def test_edits_are_seen_from_their_time_on(a_scenario, graphs):
     assert versions[1] == versions[2] != versions[3] == versions[4]
     assert [r.touched for r in requests] == [(), ("app/src/a",), ("app/src/a",), ("app/src/a",), ()]
     assert not requests[0].fresh_checkout
+
+
+def test_a_touch_stands_until_its_path_is_written(a_scenario, graphs):
+    edits = [{"at": "1s", "path": "app/src/", "content": "same"}, {"at": "2s", "path": "app/x", "content": "same"}]
+    edits += [{"at": "3s", "path": "app/x"}, {"at": "5s", "path": "app/x", "content": "same"}]
+    entry = an_entry(arrivals={"times": ["1.5s"]}, changes=[{"paths": ["app/src/"], "share": "100%"}])
+    reader = {"build": ["test"], "arrivals": {"times": ["1s", "2s", "3s", "5s"]}}
+    requests = [r for r in draw(a_scenario(reader, entry, edits=edits), graphs, 1) if r.entry == 0]
+    assert [r.touches for r in requests] == [(("app/src/", -1),), (("app/x", -2),), (), (("app/x", -4),)]
+
+
+def test_a_kept_checkout_is_a_branchs_or_a_closed_clients_and_a_fresh_ones_nobodys(a_scenario, graphs):
+    kept = an_entry(checkout="kept", branches=3, uplink="80Mbit/s")
+    closed = an_entry(checkout="kept", arrivals={"clients": 2, "think": "10m"})
+    requests = draw(a_scenario(an_entry(), kept, kept, closed, horizon="20h"), graphs, 1)
+    by_entry = [[r for r in requests if r.entry == entry] for entry in range(4)]
+    clients = [{r.client for r in drawn} for drawn in by_entry]
+    assert clients[0] == {None}
+    assert [len(found) for found in clients] == [1, 3, 3, 2]
+    assert len(set.union(*clients)) == 9
+    assert {(r.branch, r.client) for r in by_entry[1]} == set(enumerate(sorted(clients[1])))
+    assert [{r.uplink_bytes_per_s for r in drawn} for drawn in by_entry] == [{inf}, {10e6}, {10e6}, {inf}]
 
 
 def test_an_edit_is_touched_for_each_target_once(a_scenario, graphs):

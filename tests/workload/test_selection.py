@@ -3,7 +3,7 @@
 import pytest
 
 from sim.graph import Context
-from sim.workload.selection import selected, touches
+from sim.workload.selection import changed_files, selected, touches
 
 APP = Context("app", {"a.json": 1, "src/x.txt": 10, "src/deep/y.txt": 100, "source.txt": 1000, "docs/z.md": 5})
 TOP = Context(".", {"app/a.json": 1, "lib/b.json": 2})
@@ -69,3 +69,26 @@ def test_a_file_that_dockerignore_hides_reaches_nothing_even_when_it_is_new():
     context = Context(".", {"main.txt": 1}, ("*.log", "!keep.log", "build"))
     reached = [path for path in ("debug.log", "keep.log", "build/x", "new.txt") if touches(context, ("/",), path)]
     assert reached == ["keep.log", "new.txt"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ("app/src/x.txt", ["src/x.txt"]),
+        ("app/src/", ["src/x.txt", "src/deep/y.txt"]),
+        ("app", ["a.json", "src/x.txt", "src/deep/y.txt", "source.txt", "docs/z.md"]),
+        ("./", ["a.json", "src/x.txt", "src/deep/y.txt", "source.txt", "docs/z.md"]),
+        ("app/src/new.txt", []),
+        ("lib/b.json", []),
+    ],
+)
+def test_the_files_that_a_change_writes(changed, found):
+    assert list(changed_files(APP, changed)) == found
+
+
+def test_of_a_context_listed_by_folders_a_change_writes_the_folder_around_it():
+    listed = Context("app", {"src/deep/": 100, "src/deeper/": 10, "src/x.txt": 1})
+    assert list(changed_files(listed, "app/src/deep/y/z.txt")) == ["src/deep/"]
+    assert list(changed_files(listed, "app/src/deep/y/")) == ["src/deep/"]
+    assert list(changed_files(listed, "app/src/new.txt")) == []
+    assert list(changed_files(Context(".", {"./": 7}), "any/file")) == ["./"]

@@ -17,6 +17,7 @@ from math import sqrt
 from typing import NamedTuple
 
 from sim.graph import CacheMount, Graph
+from sim.model.store.contexts import Selection
 from sim.profile import Profile
 from sim.profile.cost import Cost
 from sim.workload.request import Content
@@ -88,6 +89,7 @@ class Compiled:
         self._parts = [self._key_parts(index) for index in range(self.size)]
         self._touched: dict[str, tuple[tuple[int, int], ...]] = {}
         self._keys: dict[Content, Keys] = {}
+        self._selections: dict[int, Selection] = {}
 
     def _classify(self) -> None:
         """Which steps lie below a local context, and which need a stage's content for their final key."""
@@ -176,6 +178,13 @@ class Compiled:
         """The definition key of a dynamic step, told apart by what was imported below it."""
         key = keys.definition[index]
         return hash((key, *(imported[base] for base in self.imports.values()))) if self.imports else key
+
+    def selection(self, index: int) -> Selection:
+        """What is sent of the local context of this step."""
+        selection = self._selections.get(index)
+        if selection is None:
+            selection = self._selections[index] = Selection.of(self.graph, index, self.consumers[index])
+        return selection
 
     def layers(self) -> list[int]:
         """The steps whose layers the results consist of, bases first."""

@@ -7,15 +7,15 @@ buildkit-semantics 1 (sharing), 3 (slots), 4 (mounts), 13.4 (order). SimPy is no
 from __future__ import annotations
 
 from collections import deque
-from math import ceil, inf
+from math import ceil, inf, isfinite
 from random import Random
 
 from sim.model.buildkit.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, usual_result
 from sim.model.buildkit.edge import DONE, FAILED, GONE, QUEUED, RUNNING, Build, Edge, Engine
 from sim.model.buildkit.phases import Costing
 from sim.model.machine.memory import Memory
-from sim.model.store.cache import Cache
 from sim.model.store.mounts import CacheMounts
+from sim.model.store.volume import Volume
 from sim.profile import Profile
 
 # The purpose of the uniform draw, and a mark that no other digest carries.
@@ -42,7 +42,7 @@ class Daemon:
     def __init__(
         self,
         engine: Engine,
-        cache: Cache,
+        volume: Volume,
         profile: Profile,
         *,
         runner: int,
@@ -51,13 +51,13 @@ class Daemon:
         seen: Seen,
         slots: int = 0,
         dedup: bool = True,
-        cache_bytes: float = inf,
         slowdowns: dict[str, float] | None = None,
         memory_bytes: float = inf,
         keep_alive_limit: float = inf,
     ) -> None:
         self.engine = engine
-        self.cache = cache
+        self.volume = volume
+        self.cache = volume.cache
         self.profile = profile
         self.runner = runner
         self.seed = seed
@@ -65,16 +65,19 @@ class Daemon:
         self.seen = seen
         self.limited = slots > 0
         self.dedup = dedup
-        self.cache_bytes = cache_bytes
         self.memory: Memory[Edge] = Memory(memory_bytes)
         self.keep_alive_limit = keep_alive_limit
         self.builds: dict[Build, None] = {}
-        self._costing = Costing(profile, seed, slowdowns or {}, cache.attempts)
+        self._costing = Costing(profile, seed, slowdowns or {}, volume.cache.attempts)
         self._free = slots
         self._queue: deque[Edge] = deque()
         self._live: dict[int, Edge] = {}
-        self._mounts = CacheMounts(cache.mounts)
+        self._mounts = CacheMounts(volume.cache)
         self._lockers: list[Edge] = []
+        self.is_stopped = False
+        self.collects = isfinite(self.cache.limits.max_bytes) or isfinite(self.cache.limits.keep_s)
+        self._collects_soon = False
+        self._collected_s = -inf
 
     def find(self, key: int, no_cache: bool) -> Edge | None:
         """The live vertex of this key that a step may join. --no-cache joins only --no-cache; a normal one joins both."""
@@ -112,6 +115,8 @@ class Daemon:
         elif edge.state == RUNNING:
             self.engine.stop(edge)
             self.memory.give_back(edge)
+            if edge.copy is not None:
+                self.volume.copies.lose(edge.copy, self.engine.now)
             self._count_attempt(edge.key)
             self.seen.keys.pop(edge.key, None)
             self.engine.later(self.profile.daemon.kill_latency_s, self._vacate, edge)
@@ -123,6 +128,10 @@ class Daemon:
         edge.holders -= 1
         if edge.holders == 0 and edge.state in (DONE, FAILED):
             self._forget(edge)
+            if edge.copy is not None:
+                self.volume.copies.give_back(edge.copy, self.engine.now)
+            elif edge.is_record:
+                self.cache.release(edge.key, self.engine.now)
 
     def _forget(self, edge: Edge) -> None:
         """Whoever has had the place of this key empties it, also when another has taken it since (solver/index.go Release)."""
@@ -145,6 +154,8 @@ class Daemon:
         seen = self.seen
         if edge.no_cache:
             why = "no_cache"
+        elif self.cache.was_collected(edge.key):
+            why = "evicted"
         elif seen.keys.get(edge.key, self.runner) != self.runner:
             why = "clone"
         elif op in seen.ops:
@@ -170,7 +181,7 @@ class Daemon:
 
     def _free_mounts(self, edge: Edge) -> None:
         """Let go of all mounts; those who poll for a lock may find it free at their next try."""
-        self._mounts.free(edge)
+        self._mounts.free(edge, self.engine.now, edge.compiled.mount_bytes[edge.index])
         now, poll_s = self.engine.now, self.profile.daemon.lock_poll_s
         for waiter in self._lockers:
             tries = ceil((now - waiter.locking_since) / poll_s) if poll_s else 0
@@ -182,8 +193,8 @@ class Daemon:
 
     def _go(self, edge: Edge) -> None:
         kind = edge.compiled.kinds[edge.index]
-        if kind == CONTEXT and edge.owner.request.fresh_checkout:
-            edge.sent_bytes = edge.cost.write_bytes
+        if kind == CONTEXT:
+            self._receive(edge)
         edge.phases = self._costing.phases(edge)
         if kind == EXEC:
             edge.alone_s = self.engine.alone_s(edge.phases)
@@ -193,6 +204,18 @@ class Daemon:
                 if self.memory.in_use_bytes > self.memory.limit_bytes:
                     self.engine.later(0.0, self._relieve, edge)
         self.engine.work(edge, self._finished)
+
+    def _receive(self, edge: Edge) -> None:
+        """Find a copy of the context to send the changes into; it stays taken while a build holds the vertex (13.2)."""
+        request = edge.owner.request
+        edge.copy, _, edge.sent_bytes = self.volume.copies.take(
+            edge.compiled.selection(edge.index),
+            request.content,
+            client=request.client,
+            fresh=request.fresh_checkout,
+            touches=request.touches,
+            now_s=self.engine.now,
+        )
 
     def _relieve(self, _: Edge) -> None:
         """Memory is short: the largest step dies, the others go on; far beyond, the daemon itself stops answering (13.5)."""
@@ -221,9 +244,7 @@ class Daemon:
             edge.executed = True
             edge.result = self._result(edge)
             if kind not in (CONTEXT, PREAMBLE):
-                self.cache.add_record(edge.key, edge.result)
-                cost = edge.cost
-                self.cache.grow(edge.completed_s, cost.layer_bytes or cost.write_bytes, self.cache_bytes)
+                self._keep(edge)
                 if edge.no_cache:
                     self._count_attempt(edge.key)
         # The slot is free before the next step of this build asks: a queue of others comes first (semantics 13.4).
@@ -231,6 +252,27 @@ class Daemon:
         waiters, edge.waiters = edge.waiters, []
         for solve, waiting in waiters:
             solve.vertex_ended(edge, waiting)
+
+    def _keep(self, edge: Edge) -> None:
+        """The result is a record from now on, and stays while a build refers to its vertex."""
+        compiled, index, finals = edge.compiled, edge.index, edge.owner.known.final
+        parents = tuple(key for given in compiled.parents[index] if (key := finals[given]) is not None)
+        self.cache.add_record(edge.key, edge.result, edge.completed_s, compiled.layer_bytes[index], parents, edge.cpu_s)
+        self.cache.hold(edge.key)
+        edge.is_record = True
+
+    def build_ended(self) -> None:
+        """Garbage is collected a second after a build, at most once a minute (buildkit-semantics 13.8)."""
+        if self.collects and not self._collects_soon:
+            self._collects_soon = True
+            now = self.engine.now
+            self.engine.later(max(1.0, self._collected_s + 60.0 - now), self._collect, None)
+
+    def _collect(self, _: None) -> None:
+        self._collects_soon = False
+        self._collected_s = now = self.engine.now
+        if not self.is_stopped and self.cache.needs_collection(now):
+            self.cache.collect(now)
 
     def _count_attempt(self, key: int) -> None:
         self.cache.attempts[key] = self.cache.attempts.get(key, 0) + 1

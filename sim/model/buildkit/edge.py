@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from sim.model.buildkit.compiled import Compiled
+from sim.model.buildkit.known import Known
+from sim.model.store.contexts import Copy
 from sim.profile.cost import Cost
 from sim.workload.request import Request
 
@@ -22,6 +24,7 @@ Seconds of `DELAY`, core-seconds of a step's or the daemon's own `CPU`, bytes fo
 n phases at once.
 """
 
+T = TypeVar("T")
 W = TypeVar("W", bound="Work")
 
 
@@ -32,6 +35,7 @@ class Build(Protocol):
     runner: int
     request: Request
     compiled: Compiled
+    known: Known
     names: list[str]
     inputs: list[tuple[str, ...]]
 
@@ -52,7 +56,7 @@ class Engine(Protocol):
         """Seconds since the start."""
         ...
 
-    def later(self, delay_s: float, call: Callable[[W], None], about: W) -> None:
+    def later(self, delay_s: float, call: Callable[[T], None], about: T) -> None:
         """Call `call(about)` in `delay_s` seconds."""
         ...
 
@@ -90,11 +94,13 @@ class Edge(Work):
         "alone_s",
         "compiled",
         "completed_s",
+        "copy",
         "executed",
         "fault",
         "holders",
         "index",
         "indexed",
+        "is_record",
         "key",
         "lock_wait_s",
         "locking_since",
@@ -124,6 +130,8 @@ class Edge(Work):
         self.holders = 0
         self.indexed = False
         self.executed = False
+        self.is_record = False
+        self.copy: Copy | None = None
         self.paid = False
         self.result = 0
         self.completed_s = 0.0

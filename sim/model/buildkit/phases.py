@@ -12,6 +12,7 @@ from math import inf
 
 from sim.model.buildkit.compiled import CONTEXT, EXEC, PREAMBLE
 from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, NETWORK, READ, TOGETHER, WRITE, Edge, Phase
+from sim.model.store.versioned import Versioned
 from sim.profile import Profile
 
 
@@ -20,9 +21,7 @@ class Costing:
 
     __slots__ = ("_attempts", "_profile", "_seed", "_slowdowns")
 
-    def __init__(
-        self, profile: Profile, seed: int, slowdowns: Mapping[str, float], attempts: Mapping[int, int]
-    ) -> None:
+    def __init__(self, profile: Profile, seed: int, slowdowns: Mapping[str, float], attempts: Versioned) -> None:
         self._profile = profile
         self._seed = seed
         self._slowdowns = slowdowns

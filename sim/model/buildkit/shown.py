@@ -11,17 +11,19 @@ from functools import lru_cache
 
 from sim.model.buildkit.edge import Build, Edge, Engine
 from sim.model.record import Recorder
+from sim.model.store.cache import Cache
 
 
 class Shown:
     """The rows of one build."""
 
-    __slots__ = ("_build", "_engine", "_recorder", "done")
+    __slots__ = ("_build", "_cache", "_engine", "_recorder", "done")
 
-    def __init__(self, build: Build, recorder: Recorder, engine: Engine) -> None:
+    def __init__(self, build: Build, recorder: Recorder, engine: Engine, cache: Cache) -> None:
         self._build = build
         self._recorder = recorder
         self._engine = engine
+        self._cache = cache
         self.done = bytearray(build.compiled.size + 2)
 
     def edge(self, edge: Edge, index: int, outcome: str, wanted_s: float) -> None:
@@ -40,7 +42,8 @@ class Shown:
         if edge is not None and edge.executed:
             self._row(edge, index, "shared", self._engine.now, False)
         else:
-            self._recorder.cached(self._build, index, key, self._engine.now)
+            saved_cpu_s = self._cache.cpu_s_of(key)
+            self._recorder.cached(self._build, index, key, self._engine.now, saved_cpu_s)
 
     def _row(self, edge: Edge, index: int, outcome: str, wanted_s: float, pays: bool) -> None:
         build = self._build
@@ -48,7 +51,7 @@ class Shown:
         if edge.owner is not build and outcome in ("shared", "failed") and _unnumbered(edge.name) != _unnumbered(name):
             shown = edge.name
             if outcome == "shared":
-                self._recorder.cached(build, index, edge.key, self._engine.now)
+                self._recorder.cached(build, index, edge.key, self._engine.now, 0.0)
         completed_s = self._engine.now if outcome == "cancelled" else edge.completed_s
         self._recorder.step(build, index, edge, outcome, wanted_s, completed_s, pays, shown)
 

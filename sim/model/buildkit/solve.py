@@ -52,7 +52,7 @@ class Solve:
 
     # fmt: off
     __slots__ = (
-        "_agenda", "_contexts_left", "_flights", "_held", "_missing", "_pending", "_ready", "_results_left", "_shown",
+        "_agenda", "_contexts_left", "_flights", "_held", "_loaded", "_missing", "_pending", "_ready", "_results_left", "_shown",
         "_status", "_tail", "_wanted_s", "build", "compiled", "daemon", "evaluated", "evaluating", "executed_bytes",
         "inputs", "known", "live", "names", "no_cache", "on_end", "outcome", "reason", "request", "runner", "session",
         "started_s", "target",
@@ -88,7 +88,7 @@ class Solve:
         size = compiled.size + 2
         links = None if self.no_cache else self.daemon.cache
         self.known = Known(compiled, self.request.content, links, session.imported)
-        self._shown = Shown(self, session.recorder, self.daemon.engine)
+        self._shown = Shown(self, session.recorder, self.daemon.engine, self.daemon.cache)
         self._status = bytearray(size)
         self._missing = [0] * size
         self._wanted_s = [0.0] * size
@@ -99,6 +99,7 @@ class Solve:
         self._ready: list[int] = []
         self._flights: dict[Edge, int] = {}
         self._held: list[Edge] = []
+        self._loaded: list[int] = []
         self._tail: Edge | None = None
 
     # The life of a build: open, register, evaluate, finish.
@@ -307,6 +308,8 @@ class Solve:
         result = None if no_cache else daemon.cache.record(key)
         if result is None:
             return False
+        daemon.cache.hold(key)
+        self._loaded.append(key)
         self._shown.hit(index, key, None)
         self._end_step(index, key, result)
         self._report_below(index)
@@ -371,12 +374,16 @@ class Solve:
         self.live = False
         self._let_go()
         self.daemon.builds.pop(self, None)
+        self.daemon.build_ended()
         self.on_end(self)
 
     def _let_go(self) -> None:
         held, self._held = self._held, []
         for edge in held:
             self.daemon.release(edge)
+        loaded, self._loaded = self._loaded, []
+        for key in loaded:
+            self.daemon.cache.release(key, self.daemon.engine.now)
 
     def _report_below(self, index: int) -> None:
         """Steps below a hit are cached too, though nothing looked at their results."""

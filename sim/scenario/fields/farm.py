@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, model_validator
 
-from sim.scenario.farm import OnFull, Routing, WriteBack
+from sim.scenario.farm import BootLaw, OnFull, Routing, WriteBack
 from sim.scenario.fields.quantities import (
     Bandwidth,
     BytesOrUnlimited,
@@ -83,7 +83,7 @@ class AutoscalingSection(Section):
 
 
 class StandbySection(Section):
-    """Machines that wait, booted: how many, and the seconds until one of them serves."""
+    """Machines that wait, booted, for any project: how many of each architecture, and the seconds until one serves."""
 
     count: Count | None = None
     boot: Seconds | None = None
@@ -125,7 +125,10 @@ class OverrideSection(Section):
 
 
 class FarmSection(Section):
-    """The farm as written. Durations are seconds; `platforms` holds slow-downs (native: 1)."""
+    """The farm as written. Durations are seconds; `platforms` holds slow-downs (native: 1).
+
+    `boots_at_once`: further boots queue (0: no limit). `boot_law: exponential` takes `boot` as a mean: for studies.
+    """
 
     preset: str | None = None
     size: str | None = None
@@ -134,6 +137,8 @@ class FarmSection(Section):
     max_parallelism: Count | None = None
     autoscaling: Annotated[AutoscalingSection | None, BeforeValidator(off_is_none), _OFF] = None
     boot: Seconds | None = None
+    boot_law: BootLaw | None = None
+    boots_at_once: Count | None = None
     clone: Seconds | None = None
     standby: Annotated[StandbySection | None, BeforeValidator(off_is_none), _OFF] = None
     idle_timeout: SecondsOrNever | None = None

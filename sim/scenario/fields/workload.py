@@ -12,6 +12,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from sim.scenario.fields.quantities import (
+    Bandwidth,
     Names,
     PositiveCount,
     PositiveShare,
@@ -129,16 +130,33 @@ class Reruns(Section):
 
 
 class Output(Section):
-    """What a build exports. `cache_to` is an export of the cache beside the runner's own."""
+    """What a build exports. `cache_to` is an export of the cache beside the runner's own; `cache_from` imports it before."""
 
     type: Literal["image", "registry", "docker", "oci", "tar", "local", "cacheonly"] = "image"
     push: Switch = False
     compression: Literal["gzip", "zstd", "estargz", "uncompressed"] = "gzip"
     cache_to: Literal["none", "inline", "registry", "local", "gha", "s3", "azblob"] = "none"
+    cache_mode: Literal["min", "max"] = "min"
+    cache_from: Literal["none", "registry"] = "none"
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Output:
+        if self.push and self.type not in ("image", "registry"):
+            raise ValueError(f"push goes with type: image, not with type: {self.type}; remove it")
+        if self.cache_to == "inline" and self.type not in ("image", "registry", "docker", "oci"):
+            raise ValueError(
+                f"cache_to: inline is written into an image, and type: {self.type} makes none; use registry"
+            )
+        if self.cache_mode == "max" and self.cache_to in ("none", "inline"):
+            raise ValueError(f"cache_mode: max does not go with cache_to: {self.cache_to}; write cache_to: registry")
+        return self
 
 
 class Entry(JobFields):
-    """A source of pushes. `jobs` is the list to read: the fields of a job at this level are short for one job."""
+    """A source of pushes. `jobs` is the list to read: the fields of a job at this level are short for one job.
+
+    `uplink` is each client's own, in bytes per second (None: unlimited); what a runner shares is its `network`.
+    """
 
     on: Literal["push"] = "push"
     build: Names = ()
@@ -150,6 +168,7 @@ class Entry(JobFields):
     fails: Fails = Fails()
     reruns: Reruns | None = None
     checkout: Literal["fresh", "kept"] = "fresh"
+    uplink: Bandwidth | None = None
     output: Output | None = None
 
     @property
