@@ -14,7 +14,7 @@ from simpy.events import Timeout
 
 from sim.model.buildkit.session import Session
 from sim.model.buildkit.solve import Solve
-from sim.model.catalog import Part
+from sim.model.plan.catalog import Part
 from sim.model.site import Lease
 from sim.model.world import World
 from sim.workload.request import Request

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sim.model.buildkit.compiled import KIND_NAMES
 from sim.model.buildkit.edge import Build, Edge
+from sim.model.plan.compiled import KIND_NAMES
 from sim.trace import Cell, Meta, Table, Trace
 
 Row = tuple[Cell, ...]

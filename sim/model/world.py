@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from simpy import Environment
 
 from sim.graph import Graphs
-from sim.model.catalog import Catalog
 from sim.model.machine.provider import Provider
+from sim.model.plan.catalog import Catalog
 from sim.model.record import Recorder
 from sim.model.site import Numbers, Site
 from sim.profile import Profile

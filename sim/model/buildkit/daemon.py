@@ -10,10 +10,10 @@ from collections import deque
 from math import ceil, inf, isfinite
 from random import Random
 
-from sim.model.buildkit.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, usual_result
 from sim.model.buildkit.edge import DONE, FAILED, GONE, QUEUED, RUNNING, Build, Edge, Engine
 from sim.model.buildkit.phases import Costing
 from sim.model.machine.memory import Memory
+from sim.model.plan.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, usual_result
 from sim.model.store.mounts import CacheMounts
 from sim.model.store.volume import Volume
 from sim.profile import Profile

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from sim.model.buildkit.compiled import Compiled
-from sim.model.buildkit.known import Known
+from sim.model.plan.compiled import Compiled
+from sim.model.plan.known import Known
 from sim.model.store.contexts import Copy
 from sim.profile.cost import Cost
 from sim.workload.request import Request

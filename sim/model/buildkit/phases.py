@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import inf
 
-from sim.model.buildkit.compiled import CONTEXT, EXEC, PREAMBLE
 from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, NETWORK, READ, TOGETHER, WRITE, Edge, Phase
+from sim.model.plan.compiled import CONTEXT, EXEC, PREAMBLE
 from sim.model.store.versioned import Versioned
 from sim.profile import Profile
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 
-from sim.model.buildkit.compiled import Compiled
 from sim.model.buildkit.daemon import Daemon
 from sim.model.buildkit.edge import CPU, DELAY, NETWORK, Edge
 from sim.model.buildkit.solve import Solve
+from sim.model.plan.compiled import Compiled
 from sim.model.record import Recorder
 from sim.workload.request import Request
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from sim.model.buildkit.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, Compiled
 from sim.model.buildkit.daemon import Daemon
 from sim.model.buildkit.edge import DAEMON_CPU, DELAY, DONE, FAILED, QUEUED, Edge, Phase
-from sim.model.buildkit.known import Known
 from sim.model.buildkit.shown import Shown
+from sim.model.plan.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, Compiled
+from sim.model.plan.known import Known
 from sim.model.record import Recorder
 from sim.workload.request import Request
 

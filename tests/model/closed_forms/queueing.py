@@ -20,7 +20,7 @@ from builders import a_graph, a_rule, context, run, simulated
 from numpy.typing import NDArray
 
 from sim.graph import Graph
-from sim.model.buildkit.compiled import Compiled
+from sim.model.plan.compiled import Compiled
 from sim.profile import Profile
 from sim.scenario.farm import Farm
 from sim.trace import Trace

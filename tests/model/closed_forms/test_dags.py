@@ -9,9 +9,9 @@ from builders import a_farm, a_graph, a_request, ends, ideal, run, simulated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.model.buildkit.compiled import Compiled
 from sim.model.buildkit.daemon import Daemon
 from sim.model.machine.fair_share import Group
+from sim.model.plan.compiled import Compiled
 
 CLOSE = 1e-9
 

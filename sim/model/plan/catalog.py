@@ -10,8 +10,8 @@ from hashlib import blake2b
 
 from sim.errors import InputError
 from sim.graph import Graphs, cut
-from sim.model.buildkit.compiled import CONTEXT, PREAMBLE, Compiled, usual_result
 from sim.model.buildkit.daemon import Seen
+from sim.model.plan.compiled import CONTEXT, PREAMBLE, Compiled, usual_result
 from sim.model.store.cache import Cache
 from sim.profile import Profile
 from sim.profile.cost import Cost

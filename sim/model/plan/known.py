@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sim.model.buildkit.compiled import CONTEXT, Compiled, same_result
+from sim.model.plan.compiled import CONTEXT, Compiled, same_result
 from sim.model.store.cache import Cache
 from sim.workload.request import Content
 
