@@ -108,6 +108,8 @@ class Order:
                 names[target],
                 links=tuple(base for base in part.links if base in share.parts),
                 imports=part.imports,
+                outputs=catalog.outputs(self.request, target),
+                reference=(share.project, share.platform, target),
                 on_end=lambda solve: self._solve_ended(share, solve),
             )
             if part.exports:
@@ -180,7 +182,7 @@ class Order:
                 outcome,
                 reason,
                 lease.runner.number if lease and lease.runner else None,
-                share.parts[target].context_bytes if solve else 0.0,
-                0.0,
+                solve.context_bytes if solve else 0.0,
+                solve.delivery.sent_bytes if solve else 0.0,
             )
         )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sim.model.buildkit.edge import Build, Edge
+from sim.model.buildkit.edge import Build, Edge, Work
+from sim.model.buildkit.exports import Vertex
 from sim.model.plan.compiled import KIND_NAMES
 from sim.trace import Cell, Meta, Table, Trace
 
@@ -59,7 +60,7 @@ class Recorder:
                 build.inputs[index],
                 KIND_NAMES[compiled.kinds[index]],
                 outcome,
-                "",
+                edge.fault,
                 ready_s,
                 edge.started_s,
                 completed_s,
@@ -71,9 +72,9 @@ class Recorder:
                 cost.threads,
                 cost.read_bytes if mine else 0.0,
                 cost.write_bytes if mine else 0.0,
-                cost.download_bytes if mine else 0.0,
+                cost.download_bytes + edge.sent_bytes if mine else 0.0,
                 0.0,
-                None,
+                cost.memory_bytes if mine else None,
                 (edge.miss or None) if mine else None,
             )
         )
@@ -98,7 +99,7 @@ class Recorder:
                     None,
                     build.runner,
                     0.0,
-                    0.0,
+                    saved_cpu_s,
                     0.0,
                     0.0,
                     0.0,
@@ -109,6 +110,43 @@ class Recorder:
                 )
             )
 
+    def export(self, build: Build, vertex: Vertex) -> None:
+        """An exporter's vertex."""
+        if self.keeps_steps:
+            inputs = tuple(build.names[index] for index in build.compiled.results)
+            self.steps.append(
+                (
+                    build.build,
+                    vertex.name,
+                    0,
+                    inputs,
+                    "export",
+                    vertex.outcome,
+                    "",
+                    vertex.started_s,
+                    vertex.started_s,
+                    vertex.completed_s,
+                    0.0,
+                    None,
+                    build.runner,
+                    vertex.cpu_s,
+                    0.0,
+                    1.0,
+                    0.0,
+                    0.0,
+                    0.0,
+                    vertex.sent_bytes,
+                    None,
+                    None,
+                )
+            )
+
+    def overhead(self, build: Build, name: str, work: Work, started_s: float, ended_s: float) -> None:
+        """Work of the daemon for a build that is no vertex."""
+        if self.keeps_steps:
+            row = (build.build, name, 0, (), "overhead", "executed", "", started_s, started_s, ended_s, 0.0, None)
+            self.steps.append((*row, build.runner, work.cpu_s, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, None, None))
+
     def trace(self, meta: Meta | None, seed: int) -> Trace:
         """All rows as a trace; `meta` says what the caller knows of the run."""
         meta = replace(
@@ -116,6 +154,7 @@ class Recorder:
             seed=seed,
             origin_s=dict(self.origin_s),
             cache_byte_s=self.cache_byte_s,
+            standby_usd=self.standby_usd,
             stretch=self.busy_s / self.alone_s if self.alone_s else None,
         )
         return Trace(

@@ -44,6 +44,16 @@ class CacheRecord(NamedTuple):
     cpu_s: float = 0.0
 
 
+class Manifest(NamedTuple):
+    """What a cache export leaves: records by final key, and which definition keys lead to which final key."""
+
+    records: Mapping[int, CacheRecord]
+    links: Mapping[int, int]
+
+
+NO_CACHE = Manifest({}, {})
+
+
 class Registry:
     """What has been pushed, by store: the registry itself, and those that only caches are exported to (`s3`, `gha` ..).
 
@@ -55,7 +65,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._stores: dict[str, dict[tuple[int, int], float]] = {REGISTRY: {}}
-        self._caches: dict[Hashable, Mapping[int, CacheRecord]] = {}
+        self._caches: dict[Hashable, Manifest] = {}
 
     def has(self, key: int, compression: int, store: str = REGISTRY) -> bool:
         """Whether a layer, packed so, is there."""
@@ -74,13 +84,13 @@ class Registry:
         """A blob has been uploaded."""
         self._stores.setdefault(store, {})[key, blob.compression] = blob.packed_bytes
 
-    def cache(self, reference: Hashable) -> Mapping[int, CacheRecord]:
-        """The records of a cache manifest by final key; none where nothing was exported yet."""
-        return self._caches.get(reference, {})
+    def cache(self, reference: Hashable) -> Manifest:
+        """A cache manifest; an empty one where nothing was exported yet."""
+        return self._caches.get(reference, NO_CACHE)
 
-    def write_cache(self, reference: Hashable, records: Mapping[int, CacheRecord]) -> None:
+    def write_cache(self, reference: Hashable, manifest: Manifest) -> None:
         """A cache export has ended."""
-        self._caches[reference] = records
+        self._caches[reference] = manifest
 
 
 class Transfer(Protocol):

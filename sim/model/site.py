@@ -18,6 +18,7 @@ from sim.model.buildkit.daemon import Daemon, Seen
 from sim.model.engine import RunnerEngine
 from sim.model.machine.provider import Provider
 from sim.model.record import Recorder
+from sim.model.registry import Registry
 from sim.model.store.volume import Volume
 from sim.pool import Action, Assign, Boot, Pool, Stop, WatchIdle
 from sim.profile import Profile
@@ -95,6 +96,7 @@ class Site:
         recorder: Recorder,
         numbers: Numbers,
         provider: Provider,
+        registry: Registry,
         *,
         project: str,
         platform: str,
@@ -111,6 +113,7 @@ class Site:
         self._recorder = recorder
         self._numbers = numbers
         self._provider = provider
+        self._registry = registry
         self._seed = seed
         # A stream of its own for each site and use, whatever else the farm has.
         self._entropy = int.from_bytes(blake2b(f"{seed} {project} {platform}".encode(), digest_size=8).digest(), "big")
@@ -216,6 +219,7 @@ class Site:
             runner.engine,
             runner.volume,
             self._profile,
+            self._registry,
             runner=runner.number,
             seed=self._seed,
             random=Random(self._entropy + 1 + number),

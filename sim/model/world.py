@@ -12,7 +12,9 @@ from simpy import Environment
 from sim.graph import Graphs
 from sim.model.machine.provider import Provider
 from sim.model.plan.catalog import Catalog
+from sim.model.plan.warm import warm
 from sim.model.record import Recorder
+from sim.model.registry import Registry
 from sim.model.site import Numbers, Site
 from sim.profile import Profile
 from sim.scenario.farm import Farm
@@ -27,6 +29,7 @@ class World:
         self.farm = farm
         self.recorder = recorder
         self.numbers = Numbers()
+        self.registry = Registry()
         self.catalog = Catalog(farm, graphs, profile, seed)
         self._profile = profile
         self._seed = seed
@@ -45,6 +48,7 @@ class World:
                 self.recorder,
                 self.numbers,
                 self._provider,
+                self.registry,
                 project=project,
                 platform=platform,
                 seed=self._seed,
@@ -55,7 +59,7 @@ class World:
         """Fill the base caches before the first request."""
         places = dict.fromkeys(place for request in requests for place in self.catalog.leases(request))
         sites = {place: self.site(*place) for place in places}
-        self.catalog.warm(list(requests), {place: (site.base.cache, site.seen) for place, site in sites.items()})
+        warm(requests, self.catalog, sites, self.registry, self._profile, self._seed)
 
     def waited_for(self) -> list[str]:
         """`project on platform` of each site where a lease has no runner."""

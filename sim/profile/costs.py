@@ -51,6 +51,11 @@ class Profile:
         """Only what the rules say costs anything: no daemon, no priors, for closed forms and bounds."""
         return cls(IDEAL, rules_of(scenario_costs, "rule"), with_priors=False)
 
+    @property
+    def has_spread(self) -> bool:
+        """Whether what nobody stated varies; an ideal profile's does not."""
+        return self._with_priors
+
     def costs(self, graph: Graph) -> tuple[Cost, ...]:
         """One cost a step, in the order of `graph.steps`."""
         kept = self._kept.get(id(graph))

@@ -58,6 +58,9 @@ class Handmade:
     def links(self, target):
         return self.linked.get(target, ())
 
+    def outputs(self, target):
+        return ()
+
     def graph(self, target, args=(), platforms=()):
         return self.graphs[target]
 
@@ -99,6 +102,10 @@ def ends(trace):
 
 
 def outcomes(trace, build=None):
-    """[(step, outcome)] of a build (None: of all), in the order of the rows."""
-    rows = zip(trace.steps["build"], trace.steps["step"], trace.steps["outcome"], strict=True)
-    return [(step, outcome) for of, step, outcome in rows if build in (None, of) and "internal]" not in step]
+    """[(step, outcome)] of a build (None: of all), in the order of the rows; steps of its graph only."""
+    rows = zip(*(trace.steps[name] for name in ("build", "step", "outcome", "kind")), strict=True)
+    return [
+        (step, outcome)
+        for of, step, outcome, kind in rows
+        if build in (None, of) and "internal]" not in step and kind not in ("export", "overhead")
+    ]

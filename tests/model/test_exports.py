@@ -4,7 +4,7 @@ import pytest
 from export_builders import IMAGE, MB, PUSH, RECORDED, World, layers_of, unlimited
 
 from sim.model.buildkit.exports import CacheExport
-from sim.model.registry import GZIP, CacheRecord, Layer
+from sim.model.registry import GZIP, CacheRecord, Layer, Manifest
 from sim.workload.output import Output
 
 MIN = Output(type="cacheonly", cache_to="registry")
@@ -133,13 +133,13 @@ def test_an_oci_tarball_streams_blobs_and_a_folder_streams_files():
 def test_max_packs_and_sends_what_min_leaves_out():
     result, side = layers_of(20), layers_of(40, first=50)
     records = {1: CacheRecord(11, 20 * MB), 50: CacheRecord(12, 40 * MB)}
-    cache = CacheExport("app", [*result, *side], records)
+    cache = CacheExport("app", [*result, *side], Manifest(records, {}))
     world = World()
     assert world.alone(result, MIN, cache=cache) == pytest.approx(0.4 + 0.02 + 0.1 + 0.01)
     # The first layer is there already: one request beside the upload of 20 MB.
     assert world.alone(result, MAX, cache=cache) == pytest.approx(0.8 + 0.02 + 0.2 + 0.01)
     assert world.alone(result, MAX, cache=cache) == pytest.approx(0.01 + 0.01)
-    assert world.registry.cache("app") == records
+    assert world.registry.cache("app").records == records
 
 
 def test_push_and_cache_export_run_side_by_side():
@@ -155,13 +155,13 @@ def test_push_and_cache_export_run_side_by_side():
 
 def test_inline_cache_is_part_of_the_image():
     world = World()
-    cache = CacheExport("app", records={1: CacheRecord(11, 20 * MB)})
+    cache = CacheExport("app", manifest=Manifest({1: CacheRecord(11, 20 * MB)}, {}))
     export = world.export(0, layers_of(20), Output(push=True, cache_to="inline"), cache=cache)
     world.env.run(until=0.5)
-    assert not world.registry.cache("app")
+    assert not world.registry.cache("app").records
     world.env.run()
     assert names(export) == ["exporting to image"]
-    assert set(world.registry.cache("app")) == {1}
+    assert set(world.registry.cache("app").records) == {1}
 
 
 def test_other_stores_do_not_hold_the_registry_s_blobs():

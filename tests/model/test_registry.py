@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from export_builders import MB, PUSH, ROUND, World, layers_of
 
-from sim.model.registry import GZIP, ZSTD, Blob, CacheRecord, Layer, Registry
+from sim.model.registry import GZIP, NO_CACHE, ZSTD, Blob, CacheRecord, Layer, Manifest, Registry
 
 # A request 10 ms, 100 MB/s to unpack; the network has 100 MB/s.
 PULLING = replace(ROUND, unpack_byte_cpu_s=1 / 150e6, write_byte_cpu_s=1 / 300e6)
@@ -44,11 +44,11 @@ def test_what_has_been_pushed_is_there():
 
 def test_a_cache_export_replaces_the_former_under_its_reference():
     registry = Registry()
-    old, new = {1: CacheRecord(11, 5.0)}, {2: CacheRecord(12, 5.0, (1,), 3.0)}
+    old, new = Manifest({1: CacheRecord(11, 5.0)}, {}), Manifest({2: CacheRecord(12, 5.0, (1,), 3.0)}, {5: 2})
     registry.write_cache(("app", "linux/amd64"), old)
     registry.write_cache(("app", "linux/amd64"), new)
     assert registry.cache(("app", "linux/amd64")) == new
-    assert registry.cache("other") == {}
+    assert registry.cache("other") == NO_CACHE
 
 
 def test_one_layer_by_hand():

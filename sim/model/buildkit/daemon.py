@@ -11,9 +11,11 @@ from math import ceil, inf, isfinite
 from random import Random
 
 from sim.model.buildkit.edge import DONE, FAILED, GONE, QUEUED, RUNNING, Build, Edge, Engine
+from sim.model.buildkit.exports import Exporter
 from sim.model.buildkit.phases import Costing
 from sim.model.machine.memory import Memory
 from sim.model.plan.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, usual_result
+from sim.model.registry import Layer, Pull, Registry
 from sim.model.store.mounts import CacheMounts
 from sim.model.store.volume import Volume
 from sim.profile import Profile
@@ -44,6 +46,7 @@ class Daemon:
         engine: Engine,
         volume: Volume,
         profile: Profile,
+        registry: Registry,
         *,
         runner: int,
         seed: int,
@@ -68,6 +71,15 @@ class Daemon:
         self.memory: Memory[Edge] = Memory(memory_bytes)
         self.keep_alive_limit = keep_alive_limit
         self.builds: dict[Build, None] = {}
+        self.exporter = Exporter(
+            engine,
+            profile,
+            registry,
+            seed=seed,
+            spread=float(profile.has_spread),
+            kept=volume.blobs,
+            on_blob=self._packed,
+        )
         self._costing = Costing(profile, seed, slowdowns or {}, volume.cache.attempts)
         self._free = slots
         self._queue: deque[Edge] = deque()
@@ -115,6 +127,8 @@ class Daemon:
         elif edge.state == RUNNING:
             self.engine.stop(edge)
             self.memory.give_back(edge)
+            if edge.pull is not None:
+                edge.pull.cancel()
             if edge.copy is not None:
                 self.volume.copies.lose(edge.copy, self.engine.now)
             self._count_attempt(edge.key)
@@ -192,6 +206,27 @@ class Daemon:
             self._take_mounts(edge)
 
     def _go(self, edge: Edge) -> None:
+        """Carry the vertex out, once layers that it stands on or reads, and that only a registry has, are here (13.7)."""
+        if self.volume.lazy:
+            finals = edge.owner.known.final
+            keys = [key for given in edge.compiled.inputs[edge.index] if (key := finals[given]) is not None]
+            layers = self.volume.lazy_below(keys)
+            if layers:
+                edge.pull = self.exporter.pull(list(layers.values()), lambda pull: self._pulled(edge, layers, pull))
+                return
+        self._carry_out(edge)
+
+    def _pulled(self, edge: Edge, layers: dict[int, Layer], pull: Pull) -> None:
+        edge.pull = None
+        edge.cpu_s += pull.cpu_s
+        edge.started_s = self.engine.now
+        self.volume.pulled(layers, self.engine.now)
+        self._carry_out(edge)
+
+    def _packed(self, layer: int, packed_bytes: float) -> None:
+        """A layer has got a blob beside it; both go together."""
+
+    def _carry_out(self, edge: Edge) -> None:
         kind = edge.compiled.kinds[edge.index]
         if kind == CONTEXT:
             self._receive(edge)
@@ -225,7 +260,7 @@ class Daemon:
             return
         while (victim := self.memory.victim()) is not None:
             self.engine.stop(victim)
-            victim.fault = "exit code: 137 (out of memory)"
+            victim.fault = "out of memory (exit code 137)"
             self._finished(victim)
 
     def _finished(self, edge: Edge) -> None:
@@ -260,6 +295,7 @@ class Daemon:
         self.cache.add_record(edge.key, edge.result, edge.completed_s, compiled.layer_bytes[index], parents, edge.cpu_s)
         self.cache.hold(edge.key)
         edge.is_record = True
+        self.volume.lazy.pop(edge.key, None)
 
     def build_ended(self) -> None:
         """Garbage is collected a second after a build, at most once a minute (buildkit-semantics 13.8)."""

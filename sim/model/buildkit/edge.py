@@ -109,6 +109,7 @@ class Edge(Work):
         "no_cache",
         "owner",
         "paid",
+        "pull",
         "result",
         "sent_bytes",
         "started_s",
@@ -132,6 +133,7 @@ class Edge(Work):
         self.executed = False
         self.is_record = False
         self.copy: Copy | None = None
+        self.pull: Any = None  # lazy layers on their way (`sim.model.registry.Pull`)
         self.paid = False
         self.result = 0
         self.completed_s = 0.0

@@ -16,13 +16,14 @@ from sim.model.registry import (
     CONNECTIONS,
     ESTARGZ,
     GZIP,
+    NO_CACHE,
     REGISTRY,
     UNCOMPRESSED,
     ZSTD,
     Blob,
-    CacheRecord,
     Connections,
     Layer,
+    Manifest,
     Pull,
     Pulls,
     Registry,
@@ -38,11 +39,11 @@ _OWN_LANES: Mapping[str, int] = {"s3": CONNECTIONS, "azblob": CONNECTIONS, "gha"
 
 
 class CacheExport(NamedTuple):
-    """What a cache export tells: its reference, all layers (`mode=max`), and the records that an importer will find."""
+    """What a cache export tells: its reference, all layers (`mode=max`), and what an importer will find."""
 
     reference: Hashable
     all_layers: Sequence[Layer] = ()
-    records: Mapping[int, CacheRecord] = {}
+    manifest: Manifest = NO_CACHE
 
 
 class Vertex:
@@ -315,7 +316,7 @@ class Exporter:
         self._complete(vertex)
         is_cache = vertex.store == REGISTRY or (not vertex.store and vertex.output.cache_to == "inline")
         if is_cache and export.cache is not None:
-            self.registry.write_cache(export.cache.reference, export.cache.records)
+            self.registry.write_cache(export.cache.reference, export.cache.manifest)
         export.left -= 1
         if not export.left:
             self._end(export)

@@ -7,15 +7,16 @@ there, a base starts when all its direct dependents have registered, and ends on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
-from math import inf
 
 from sim.model.buildkit.daemon import Daemon
-from sim.model.buildkit.edge import CPU, DELAY, NETWORK, Edge
+from sim.model.buildkit.delivery import Delivery
+from sim.model.buildkit.edge import DELAY, Edge
 from sim.model.buildkit.solve import Solve
 from sim.model.plan.compiled import Compiled
 from sim.model.record import Recorder
+from sim.workload.output import Output
 from sim.workload.request import Request
 
 
@@ -66,10 +67,16 @@ class Session:
         *,
         links: tuple[str, ...],
         imports: tuple[str, ...],
+        outputs: tuple[Output, ...],
+        reference: Hashable,
         on_end: Callable[[Solve], None],
     ) -> Solve:
-        """One more target of the command."""
-        solve = Solve(build, self, target, compiled, names, on_end)
+        """One more target of the command. `reference`: of its cache in the registry."""
+
+        def delivery(solve: Solve) -> Delivery:
+            return Delivery(solve, outputs, reference)
+
+        solve = Solve(build, self, target, compiled, names, delivery, on_end)
         self.solves[target] = solve
         self._links[target] = links
         self._imports[target] = imports
@@ -122,10 +129,8 @@ class Session:
         )
 
     def _export(self, solve: Solve) -> None:
-        """Compress the new layers and upload them, for consumers in other projects (our assumption: design section 1)."""
-        new_bytes = solve.executed_bytes
-        cpu_s = new_bytes * self.daemon.profile.daemon.export_byte_cpu_s
-        solve.work([(CPU, cpu_s, 1.0), (NETWORK, new_bytes, inf)], lambda _: self._exported(solve))
+        """Push the image, for consumers in other projects (our assumption: design section 1)."""
+        solve.delivery.export((Output(push=True),), lambda: self._exported(solve))
 
     def _exported(self, solve: Solve) -> None:
         self.exports.discard(solve.target)
@@ -139,7 +144,10 @@ class Session:
         if self._barrier and not all(self.solves[other].evaluated for other in self._dependents(target)):
             return
         self._finishing.add(target)
-        solve.finish()
+        if solve.delivery.outputs:
+            solve.delivery.export(solve.delivery.outputs, solve.finish)
+        else:
+            solve.finish()
 
 
 def _open(solve: Solve, _: Edge) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sim.model.buildkit.daemon import Daemon
+from sim.model.buildkit.delivery import Delivery
 from sim.model.buildkit.edge import DAEMON_CPU, DELAY, DONE, FAILED, QUEUED, Edge, Phase
 from sim.model.buildkit.shown import Shown
 from sim.model.plan.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, Compiled
@@ -18,6 +19,7 @@ from sim.model.plan.known import Known
 from sim.model.record import Recorder
 from sim.workload.request import Request
 
+HISTORY = "[internal] history record"
 IDLE, WANTED, HELD, READY, FLYING, ENDED = range(6)
 
 
@@ -52,10 +54,39 @@ class Solve:
 
     # fmt: off
     __slots__ = (
-        "_agenda", "_contexts_left", "_flights", "_held", "_loaded", "_missing", "_pending", "_ready", "_results_left", "_shown",
-        "_status", "_tail", "_wanted_s", "build", "compiled", "daemon", "evaluated", "evaluating", "executed_bytes",
-        "inputs", "known", "live", "names", "no_cache", "on_end", "outcome", "reason", "request", "runner", "session",
-        "started_s", "target",
+        "_agenda",
+        "_contexts_left",
+        "_flights",
+        "_held",
+        "_loaded",
+        "_missing",
+        "_pending",
+        "_ready",
+        "_results_left",
+        "_shown",
+        "_status",
+        "_tail",
+        "_wanted_s",
+        "build",
+        "compiled",
+        "context_bytes",
+        "daemon",
+        "delivery",
+        "evaluated",
+        "evaluating",
+        "inputs",
+        "known",
+        "live",
+        "names",
+        "no_cache",
+        "on_end",
+        "outcome",
+        "reason",
+        "request",
+        "runner",
+        "session",
+        "started_s",
+        "target",
     )
     # fmt: on
 
@@ -66,6 +97,7 @@ class Solve:
         target: str,
         compiled: Compiled,
         names: tuple[list[str], list[tuple[str, ...]]],
+        delivery: Callable[[Solve], Delivery],
         on_end: Callable[[Solve], None],
     ) -> None:
         self.build = build
@@ -84,10 +116,11 @@ class Solve:
         self.outcome = "ok"
         self.reason = ""
         self.started_s = self.daemon.engine.now
-        self.executed_bytes = 0.0
+        self.context_bytes = 0.0
         size = compiled.size + 2
         links = None if self.no_cache else self.daemon.cache
         self.known = Known(compiled, self.request.content, links, session.imported)
+        self.delivery = delivery(self)
         self._shown = Shown(self, session.recorder, self.daemon.engine, self.daemon.cache)
         self._status = bytearray(size)
         self._missing = [0] * size
@@ -107,6 +140,7 @@ class Solve:
     def open(self) -> None:
         """The client has connected: load the definition, then .dockerignore; each needs a slot even for a cached build."""
         self.daemon.builds[self] = None
+        self.delivery.open()
         self._load(self.compiled.definition)
 
     def evaluate(self) -> None:
@@ -130,6 +164,7 @@ class Solve:
         tail = Edge(self, self.compiled.definition, 0, False)
         tail.phases = [(DAEMON_CPU, daemon.profile.daemon.tail_cpu_s + self.session.target_cpu_s, 1.0)]
         self._tail = tail
+        tail.started_s = daemon.engine.now
         daemon.engine.work(tail, self._answered)
 
     def work(self, phases: list[Phase], then: Callable[[Edge], None]) -> None:
@@ -175,9 +210,9 @@ class Solve:
         else:
             mine = edge.owner is self
             self._shown.edge(edge, index, "executed" if mine else "shared", self._wanted_s[index])
-            if mine:
-                self.executed_bytes += edge.cost.layer_bytes or edge.cost.write_bytes
             if kind == CONTEXT:
+                if mine:
+                    self.context_bytes += edge.sent_bytes
                 self._contexts_left -= 1
                 if self._contexts_left == 0:
                     self._agenda.extend(self._pending)
@@ -269,7 +304,7 @@ class Solve:
     def _has(self, key: int) -> bool:
         if self.daemon.find(key, self.no_cache) is not None:
             return True
-        return not self.no_cache and self.daemon.cache.record(key) is not None
+        return not self.no_cache and self.delivery.record(key) is not None
 
     def _go(self, index: int) -> None:
         """All inputs are there: unless somebody was faster, the step executes."""
@@ -305,7 +340,7 @@ class Solve:
                 self._end_step(index, key, edge.result)
             self._report_below(index)
             return True
-        result = None if no_cache else daemon.cache.record(key)
+        result = None if no_cache else self.delivery.record(key)
         if result is None:
             return False
         daemon.cache.hold(key)
@@ -363,6 +398,7 @@ class Solve:
         self._ready.clear()
         if self._tail is not None:
             self.daemon.engine.stop(self._tail)
+        self.delivery.cancel()
         flights, self._flights = self._flights, {}
         for edge, index in flights.items():
             was_queued = edge.state == QUEUED
@@ -370,8 +406,10 @@ class Solve:
             if not was_queued:
                 self._shown.edge(edge, index, "cancelled", self._wanted_s[index])
 
-    def _answered(self, _: Edge) -> None:
+    def _answered(self, tail: Edge) -> None:
         self.live = False
+        if tail.cpu_s:
+            self.session.recorder.overhead(self, HISTORY, tail, tail.started_s, self.daemon.engine.now)
         self._let_go()
         self.daemon.builds.pop(self, None)
         self.daemon.build_ended()

@@ -10,13 +10,12 @@ from hashlib import blake2b
 
 from sim.errors import InputError
 from sim.graph import Graphs, cut
-from sim.model.buildkit.daemon import Seen
-from sim.model.plan.compiled import CONTEXT, PREAMBLE, Compiled, usual_result
-from sim.model.store.cache import Cache
+from sim.model.plan.compiled import Compiled
 from sim.profile import Profile
 from sim.profile.cost import Cost
 from sim.scenario.farm import Farm
-from sim.workload.request import Content, Request
+from sim.workload.output import Output, outputs_of
+from sim.workload.request import Request
 
 Args = tuple[tuple[str, str], ...]
 Names = tuple[list[str], list[tuple[str, ...]]]
@@ -34,7 +33,6 @@ class Part:
     links: tuple[str, ...]
     imports: tuple[str, ...]
     exports: bool
-    context_bytes: float
 
 
 class Catalog:
@@ -57,6 +55,13 @@ class Catalog:
     def sticky(self, request: Request) -> int:
         """A hash of what is asked, for sticky routing."""
         return int.from_bytes(blake2b(request.asked.encode(), digest_size=4).digest(), "big")
+
+    def outputs(self, request: Request, target: str) -> tuple[Output, ...]:
+        """What a target exports: the request's own output, else the target's; a registry cache also where the farm says it."""
+        outputs = outputs_of(request, self._graphs.outputs(target))
+        if self._farm.write_back == "registry":
+            outputs = (*outputs, Output("cacheonly", cache_to="registry", cache_mode="max", cache_from="registry"))
+        return outputs
 
     def leases(self, request: Request) -> dict[tuple[str, str], dict[str, Part]]:
         """The parts of a request by (project, architecture), targets in the order of their names."""
@@ -82,7 +87,7 @@ class Catalog:
             other = tuple(base for base in links if farm.projects[base] != project)
             for platform, platforms in self._runner_platforms(target).items():
                 compiled = self._compile(target, request.args, platforms, other)
-                part = Part(compiled, platforms, same, other, target in imported, _context_bytes(compiled))
+                part = Part(compiled, platforms, same, other, target in imported)
                 leases.setdefault((project, platform), {})[target] = part
                 for base in other:
                     if platform not in self._runner_platforms(base):
@@ -116,8 +121,11 @@ class Catalog:
                     graph = cut(graph, base, base)
             compiled = self._compiled[place] = Compiled(graph, self._profile)
             for index, base in compiled.imports.items():
-                total = image_bytes(self._compile(base, args, platforms, ()))
-                compiled.costs[index] = Cost(download_bytes=total / 2, write_bytes=total)
+                total, daemon = image_bytes(self._compile(base, args, platforms, ())), self._profile.daemon
+                compiled.costs[index] = Cost(
+                    download_bytes=total * daemon.gzip_share, cpu_s=total * daemon.unpack_byte_cpu_s, write_bytes=total
+                )
+                compiled.layer_bytes[index] = total
         return compiled
 
     def names(self, request: Request, parts: dict[str, Part]) -> dict[str, Names]:
@@ -132,7 +140,7 @@ class Catalog:
         if found is None:
             first: dict[str, str] = {}
             found = {}
-            for target in _bases_first({target: part.links for target, part in parts.items()}):
+            for target in bases_first({target: part.links for target, part in parts.items()}):
                 compiled, platforms = parts[target].compiled, parts[target].platforms
                 is_split = self.bake and len(platforms) == 1 < len(self._graphs.platforms(target))
                 shown = []
@@ -145,81 +153,13 @@ class Catalog:
             self._names[place] = found
         return found
 
-    def warm(self, requests: list[Request], cache_of: dict[tuple[str, str], tuple[Cache, Seen]]) -> None:
-        """Fill the base caches as one build of everything that the requests build, at the first content, would."""
-        for targets, args in dict.fromkeys((request.targets, request.args) for request in requests):
-            request = Request(index=-1, arrived_s=0.0, asked="", targets=targets, args=args)
-            results: dict[tuple[str, str], int] = {}
-            parts = [
-                (site, target, part) for site, leased in self.leases(request).items() for target, part in leased.items()
-            ]
-            # Bases of other projects first: their results are part of their consumers' keys.
-            order = _bases_first({target: part.imports for _, target, part in parts})
-            for site, target, part in sorted(parts, key=lambda one: order.index(one[1])):
-                imported = {base: results.get((base, site[1]), 0) for base in part.imports}
-                results[target, site[1]] = _warm_part(
-                    part.compiled, *cache_of[site], self._profile, self._seed, imported
-                )
-
-
-def _warm_part(
-    compiled: Compiled, cache: Cache, seen: Seen, profile: Profile, seed: int, imported: dict[str, int]
-) -> int:
-    """Add a record for every step of one part; returns its result's digest."""
-    keys = compiled.keys(Content())
-    finals: list[int] = []
-    results: list[int] = []
-    for index in range(compiled.size):
-        by_position = [
-            results[given] if position in compiled.content_positions[index] else finals[given]
-            for position, given in enumerate(compiled.inputs[index])
-        ]
-        if index in compiled.imports:
-            key = compiled.import_key(index, imported[compiled.imports[index]])
-        elif compiled.dynamic[index]:
-            key = compiled.final_key(index, keys.selected, by_position)
-        else:
-            key = keys.definition[index]
-        result = usual_result(compiled, index, key, profile, seed)
-        finals.append(key)
-        results.append(result)
-        if compiled.kinds[index] in (CONTEXT, PREAMBLE):
-            continue
-        if cache.record(key) is None:
-            parents = tuple(finals[given] for given in compiled.parents[index])
-            cache.add_record(key, result, 0.0, compiled.layer_bytes[index], parents, compiled.costs[index].cpu_s)
-        if compiled.content_inputs[index]:
-            cache.add_link(compiled.link_key(index, keys, imported), key)
-        for mount in compiled.mounts[index]:
-            cache.put_item("mount", (mount.id, 0), compiled.mount_bytes[index] / len(compiled.mounts[index]), 0.0)
-        seen.keys[key] = -1
-        seen.ops.add(compiled.ops[index])
-    return results[compiled.results[0]]
-
 
 def image_bytes(compiled: Compiled) -> float:
-    """Bytes of the layers of a result: what its chain of root file systems adds."""
-    total, stack, seen = 0.0, list(compiled.results), set(compiled.results)
-    while stack:
-        index = stack.pop()
-        cost = compiled.costs[index]
-        total += cost.layer_bytes or cost.write_bytes
-        for position, given in enumerate(compiled.inputs[index]):
-            if (
-                given not in seen
-                and position not in compiled.content_positions[index]
-                and compiled.kinds[given] != CONTEXT
-            ):
-                seen.add(given)
-                stack.append(given)
-    return total
+    """Bytes of the layers of a result."""
+    return sum(compiled.layer_bytes[index] for index in compiled.layers)
 
 
-def _context_bytes(compiled: Compiled) -> float:
-    return sum(cost.write_bytes for cost, kind in zip(compiled.costs, compiled.kinds, strict=True) if kind == CONTEXT)
-
-
-def _bases_first(bases: dict[str, tuple[str, ...]]) -> list[str]:
+def bases_first(bases: dict[str, tuple[str, ...]]) -> list[str]:
     """Targets by name, each behind its own bases. Links make no circle: the graph's reader refuses them."""
     ordered: dict[str, None] = {}
 

@@ -85,6 +85,7 @@ class Compiled:
             for step in steps
         ] + [(), ()]
         self.layer_bytes, self.mount_bytes = _stored_bytes(self.costs, self.mounts)
+        self.layers = self._chain()
         self._classify()
         self._parts = [self._key_parts(index) for index in range(self.size)]
         self._touched: dict[str, tuple[tuple[int, int], ...]] = {}
@@ -186,7 +187,7 @@ class Compiled:
             selection = self._selections[index] = Selection.of(self.graph, index, self.consumers[index])
         return selection
 
-    def layers(self) -> list[int]:
+    def _chain(self) -> list[int]:
         """The steps whose layers the results consist of, bases first."""
         found: dict[int, None] = {}
         stack = [(index, False) for index in reversed(self.results)]

@@ -50,6 +50,15 @@ class Known:
         self.final[index] = key
         return key
 
+    def links(self) -> dict[int, int]:
+        """Which definition keys lead to which final keys, as far as this build knows."""
+        compiled = self._compiled
+        return {
+            compiled.link_key(index, self._keys, self._imported): key
+            for index, key in enumerate(self.final[: compiled.size])
+            if key is not None and compiled.content_inputs[index]
+        }
+
     def _from_inputs(self, index: int) -> int | None:
         compiled = self._compiled
         contents = {position: (step, paths) for position, step, paths, _ in compiled.content_inputs[index]}

@@ -27,7 +27,7 @@ class Cache:
     """
 
     __slots__ = (
-        "_base", "_changed_s", "_collected", "_disk", "_grown_bytes", "_grown_s", "_hidden", "_last_change", "_links",
+        "_base", "_changed_s", "_collected", "_disk", "_hidden", "_last_change", "_links",
         "_made", "_oldest_s", "attempts", "byte_s", "changes", "limits",
     )  # fmt: skip
 
@@ -44,24 +44,8 @@ class Cache:
         self._hidden: dict[Key, None] = {}  # put on the base since the fork
         self._last_change = Change(0, None, (0.0, 0))  # the base's last change that this clone knows
         self._oldest_s = (0.0, 0.0)  # at the fork, of everything and of contexts and mounts
-        self._grown_bytes = self._grown_s = 0.0
         is_limited = isfinite(limits.max_bytes) or isfinite(limits.keep_s)
         self._disk = Disk(is_limited, by_uses=limits.policy == "buildkit")
-
-    @property
-    def mounts(self) -> Cache:
-        """As `CacheMounts` wants it (for callers that have not moved on)."""
-        return self
-
-    def __setitem__(self, mount: tuple[str, int], _: int) -> None:
-        """A mount has contents (for callers that have not moved on)."""
-        self.put_item("mount", mount, 0.0, 0.0)
-
-    def grow(self, now_s: float, added_bytes: float, max_bytes: float) -> None:
-        """Layers were added (for callers that have not moved on)."""
-        self.byte_s += min(self._grown_bytes, max_bytes) * (now_s - self._grown_s)
-        self._grown_s = now_s
-        self._grown_bytes += added_bytes
 
     # Records and links
 
@@ -108,10 +92,25 @@ class Cache:
                 del holds[key]
                 self._disk.touched[key] = None
 
+    def resize(self, key: int, size_bytes: float, now_s: float) -> None:
+        """The record, if it is here, takes this much now (its layer was pulled, or packed for an export). That is no use."""
+        item = self._item(key)
+        if item is not None:
+            self.advance(now_s)
+            if self._base is not None:
+                self._pull(key)
+            disk = self._disk
+            disk.put(key, item._replace(size_bytes=size_bytes), disk.usage[key])
+
     def cpu_s_of(self, key: int) -> float:
         """Core-seconds that making this record took; 0: unknown."""
         item = self._item(key)
         return 0.0 if item is None else item.cpu_s
+
+    def parents_of(self, key: int) -> tuple[int, ...]:
+        """The keys of the records that this one stands on; none where it is not here."""
+        item = self._item(key)
+        return () if item is None else item.parents
 
     def was_collected(self, key: int) -> bool:
         """A record with this key was here once, and garbage collection took it."""

@@ -290,12 +290,16 @@ def poisson_tail(mean: float, count: int) -> float:
 
 
 def sharing_controls(given: Traffic, speed: float) -> list[float]:
-    """For processor sharing: one server and no limit, of the services and of services cut at several lengths."""
-    found = [*one_server(given, speed), no_limit(given)]
-    for limit in (0.3, 1.0, 2.0, 4.0):
-        number, _, work = one_server(given.cut(limit), speed)
-        found += [number, work]
-    return [*found, no_limit(given.cut(0.5)), no_limit(given.cut(2.0))]
+    """For processor sharing: one server of several speeds, no limit; the same of services cut at several lengths."""
+    found = [no_limit(given)]
+    for share in (0.75, 1.0, 1.5):
+        found += one_server(given, share * speed)
+    if given.law.phases:
+        for limit in (0.3, 1.0, 2.0, 4.0):
+            number, _, work = one_server(given.cut(limit), speed)
+            found += [number, work]
+        found += [no_limit(given.cut(limit)) for limit in (0.5, 2.0)]
+    return found
 
 
 # The theory.

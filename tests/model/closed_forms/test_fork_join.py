@@ -9,7 +9,19 @@ from math import comb, exp
 
 import numpy as np
 from builders import Handmade, a_farm, a_graph, context, run, simulated
-from queueing import EXPONENTIAL, FILE, Law, check, commit, departures, drawn, one_server, requests_at, traffic
+from queueing import (
+    EXPONENTIAL,
+    FILE,
+    Law,
+    check,
+    commit,
+    departures,
+    drawn,
+    no_limit,
+    one_server,
+    requests_at,
+    traffic,
+)
 
 from sim.model.buildkit.daemon import Daemon
 from sim.model.machine.fair_share import Group
@@ -51,17 +63,21 @@ def alone(replications, count=100, seed=51_000):
 
 
 LOAD = 0.5
-SHORTER = Law("shorter of two", ((1.0, 0.5),))
 
 
 class _LongerOfTwo(Law):
-    """The longer of two exponentials: means 1 and 1 + 1/2, second moments 2 + 2 - 1/2."""
+    """The longer of two exponentials of mean 1: 1 + 1/2, and 2 + 2 - 1/2."""
 
-    mean_s = 1.5
-    second_s2 = 3.5
+    mean_s, second_s2 = 1.5, 3.5
 
 
-LONGER = _LongerOfTwo("longer of two", ())
+class _SumOfTwo(Law):
+    """The sum of two exponentials of mean 1: 1 + 1, and 2 + 2 + 2."""
+
+    mean_s, second_s2 = 2.0, 6.0
+
+
+LONGER, BOTH = _LongerOfTwo("longer of two", ()), _SumOfTwo("sum of two", ())
 PLATFORMS = ("linux/amd64", "linux/arm64")
 
 
@@ -84,7 +100,7 @@ class TwoPlatforms(Handmade):
 def fork_join(replications, seed=52_000):
     """The mean time of a request that ends when both its builds have [Flatto & Hahn 1984]: (12 - rho) / 8 / (mu - lambda).
 
-    Controls: each queue by itself (M/M/1), and one queue whose services are the maximum, or the minimum, of both.
+    Controls: each queue by itself (M/M/1), and one queue whose services are the longer of both, or their sum.
     """
     graphs = TwoPlatforms({platform: _one_platform(platform) for platform in PLATFORMS})
     farm = replace(a_farm(max_parallelism=1), platforms=dict.fromkeys(PLATFORMS, 1.0))
@@ -102,15 +118,11 @@ def fork_join(replications, seed=52_000):
 
 
 def _joined(first, second):
-    """What the queues of each server, and of the longer and of the shorter service, measure, less their means."""
-    longer, shorter = (
-        replace(first, law=law, services=pick(first.services, second.services))
-        for pick, law in ((np.maximum, LONGER), (np.minimum, SHORTER))
-    )
-    found = []
-    for given in (first, second, longer, shorter):
-        found += one_server(given)
-    return found
+    """What the queues of each server, of the longer service and of the sum measure, less their means."""
+    longer = replace(first, law=LONGER, services=np.maximum(first.services, second.services))
+    both = replace(first, law=BOTH, services=first.services + second.services)
+    each = [one + other for one, other in zip(one_server(first), one_server(second), strict=True)]
+    return [*each, *one_server(longer), *one_server(both, speed=2.0), no_limit(longer)]
 
 
 def slots_without_limit(monkeypatch):
@@ -119,22 +131,22 @@ def slots_without_limit(monkeypatch):
 
 
 def test_a_build_alone_takes_as_long_as_its_longest_step():
-    verdict = alone(60)
+    verdict = alone(56)
     assert verdict.accepted, verdict.detail
 
 
 def test_twin_fails_when_steps_run_one_after_the_other(monkeypatch):
     """Broken: the runner's cores serve one step at a time, whatever their number."""
     monkeypatch.setattr(Group, "fill", lambda group, allowance, fill=Group.fill: fill(group, 1.0))
-    assert alone(30).refuted
+    assert alone(12).refuted
 
 
 def test_a_build_of_two_platforms_ends_with_the_later_one():
-    verdict = fork_join(75)
+    verdict = fork_join(42)
     assert verdict.accepted, verdict.detail
 
 
 def test_twin_fails_when_builds_do_not_queue_for_the_slot(monkeypatch):
     """Broken: the daemons forget their limit of one slot."""
     slots_without_limit(monkeypatch)
-    assert fork_join(20).refuted
+    assert fork_join(15).refuted

@@ -46,13 +46,13 @@ def merged(replications, dedup=True, seed=31_000):
 
 
 def test_requests_in_flight_are_merged_as_a_renewal_process_says():
-    verdict = merged(50)
+    verdict = merged(34)
     assert verdict.accepted, verdict.detail
 
 
 def test_twin_fails_without_dedup():
     """Broken: `dedup: off`, so each request executes its own."""
-    assert merged(10, dedup=False).refuted
+    assert merged(8, dedup=False).refuted
 
 
 # Caches under independent references. All items have one byte.
@@ -110,7 +110,7 @@ def through_the_model(items, times, limits):
 
 def hits(name, through, popularity, limits, theory, *, warm_up, replications, seed=32_000):
     """The hit ratio to 1 % absolute, at a reference a second. Controls: items that were asked for in the last so many."""
-    count, spans = 4000, [warm_up // 20, warm_up // 10, warm_up // 4, warm_up // 2]
+    count, spans = 1500, [warm_up // 20, warm_up // 10, warm_up // 4, warm_up // 2]
     measured, controls = [], []
     for place in range(replications):
         rng = np.random.default_rng(seed + place)

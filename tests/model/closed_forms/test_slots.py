@@ -1,6 +1,6 @@
 """Slots (`max_parallelism`) are servers of one queue, first come first served over all builds: Erlang's C.
 
-In: RUNs that only wait, exponentially, on a daemon with three slots. Out: the rule's verdicts on the probability to wait, which
+In: RUNs that only wait, exponentially, on a daemon with two slots. Out: the rule's verdicts on the probability to wait, which
 makes the mean wait, C / (c mu - lambda), and on the mean number; and every single wait.
 """
 
@@ -21,8 +21,8 @@ from queueing import (
 
 from sim.model.buildkit.daemon import Daemon
 
-SLOTS = 3
-LOAD = 2.1
+SLOTS = 2
+LOAD = 1.4
 
 
 def slots(replications, seed=21_000):
@@ -76,14 +76,14 @@ def last_come_first_served(monkeypatch):
 
 
 def test_a_build_waits_for_a_slot_as_erlangs_c_says():
-    verdict = slots(105)
+    verdict = slots(63)
     assert verdict.accepted, verdict.detail
 
 
 def test_twin_fails_when_slots_have_no_limit(monkeypatch):
     """Broken: the daemon forgets its limit, so every step starts at once."""
     without_slots(monkeypatch)
-    assert slots(20).refuted
+    assert slots(12).refuted
 
 
 def test_each_build_ends_when_first_come_first_served_lets_it():

@@ -235,6 +235,17 @@ def test_a_committed_clone_holds_its_own_and_what_the_base_had_at_the_fork():
     assert base.attempts.get(1, 0) == 1
 
 
+def test_a_resized_record_keeps_its_place_and_its_former_size_on_the_base():
+    base = two_records()
+    clone = base.clone()
+    clone.resize(1, 12.0, 5.0)
+    clone.resize(3, 12.0, 5.0)
+    assert clone.used_bytes == 22.0
+    assert base.used_bytes == 20.0
+    assert left(clone) == [2]
+    assert left(base) == [2]
+
+
 def two_records() -> Cache:
     """Room for one; 1 is the older one."""
     cache = Cache(CacheLimits(max_bytes=15.0))

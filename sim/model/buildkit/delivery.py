@@ -1,0 +1,119 @@
+"""A build's way to registries: the cache that it imports before its graph, what it exports after it.
+
+In: a build's plan and keys, its daemon. Out: records that it may hit without having them, an `Export`, rows of the trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING
+
+from sim.model.buildkit.exports import CacheExport, Export
+from sim.model.plan.compiled import CONTEXT, PREAMBLE, SOURCE
+from sim.model.registry import NO_CACHE, CacheRecord, Layer, Manifest
+from sim.workload.output import Output
+
+if TYPE_CHECKING:
+    from sim.model.buildkit.solve import Solve
+
+
+class Delivery:
+    """One build's imports and exports. `sent_bytes`: to registries and to its client."""
+
+    __slots__ = ("_export", "_reference", "_solve", "imported", "outputs", "sent_bytes")
+
+    def __init__(self, solve: Solve, outputs: tuple[Output, ...], reference: Hashable) -> None:
+        self.outputs = outputs
+        self.imported: Manifest = NO_CACHE
+        self.sent_bytes = 0.0
+        self._solve = solve
+        self._reference = reference
+        self._export: Export | None = None
+
+    def open(self) -> None:
+        """Read the cache manifest, if the build imports one: what it names may be hit (buildkit-semantics 7)."""
+        if any(output.cache_from == "registry" for output in self.outputs) and not self._solve.no_cache:
+            daemon = self._solve.daemon
+            self.imported = daemon.exporter.registry.cache(self._reference)
+            for definition_key, key in self.imported.links.items():
+                daemon.cache.add_link(definition_key, key)
+
+    def record(self, key: int) -> int | None:
+        """The result that this daemon has for a key, or could pull."""
+        daemon = self._solve.daemon
+        found = daemon.cache.record(key)
+        if found is None and self.imported.records:
+            return daemon.volume.adopt(key, self.imported.records, daemon.engine.now)
+        return found
+
+    def export(self, outputs: tuple[Output, ...], then: Callable[[], None]) -> None:
+        """Export the result, then call `then()`; a client that reads all layers has the lazy ones pulled first."""
+        daemon = self._solve.daemon
+        if daemon.volume.lazy and any(output.reads_layers for output in outputs):
+            keys = [key for index in self._solve.compiled.results if (key := self._solve.known.key(index)) is not None]
+            layers = daemon.volume.lazy_below(keys)
+            if layers:
+
+                def pulled(_: object) -> None:
+                    daemon.volume.pulled(layers, daemon.engine.now)
+                    if self._solve.live:
+                        self._start(outputs, then)
+
+                daemon.exporter.pull(list(layers.values()), pulled)
+                return
+        self._start(outputs, then)
+
+    def cancel(self) -> None:
+        """The build is over before its export: uploads stop."""
+        export, self._export = self._export, None
+        if export is not None:
+            export.cancel()
+            self._record(export)
+
+    def _start(self, outputs: tuple[Output, ...], then: Callable[[], None]) -> None:
+        solve = self._solve
+
+        def done(export: Export) -> None:
+            self._export = None
+            self._record(export)
+            then()
+
+        cache = None
+        if any(output.cache_to != "none" for output in outputs):
+            has_all = any(output.cache_mode == "max" for output in outputs)
+            steps = list(range(solve.compiled.size)) if has_all else solve.compiled.layers
+            cache = CacheExport(self._reference, self._layers(steps), self._manifest(steps))
+        layers = self._layers(solve.compiled.layers)
+        self._export = solve.daemon.exporter.export(solve.build, layers, outputs, done, cache)
+
+    def _record(self, export: Export) -> None:
+        self.sent_bytes += export.sent_bytes
+        for vertex in export.vertices:
+            self._solve.session.recorder.export(self._solve, vertex)
+
+    def _layers(self, steps: list[int]) -> list[Layer]:
+        """A layer is named by what is in it; below a hit nobody has looked, so there its step's key stands for it."""
+        solve = self._solve
+        compiled, known = solve.compiled, solve.known
+        layers = []
+        for index in steps:
+            kind = compiled.kinds[index]
+            if kind not in (CONTEXT, PREAMBLE):
+                key = known.key(index)
+                result = known.result[index]
+                if result is None and key is not None:
+                    result = solve.daemon.cache.record(key)
+                name = compiled.ops[index] if key is None else key
+                layers.append(Layer(name if result is None else result, compiled.layer_bytes[index], kind == SOURCE))
+        return layers
+
+    def _manifest(self, steps: list[int]) -> Manifest:
+        solve = self._solve
+        cache, records = solve.daemon.cache, {}
+        for index in steps:
+            key = solve.known.key(index)
+            result = None if key is None else cache.record(key)
+            if key is not None and result is not None:
+                size_bytes = solve.compiled.layer_bytes[index]
+                records[key] = CacheRecord(result, size_bytes, cache.parents_of(key), cache.cpu_s_of(key))
+        return Manifest(records, solve.known.links())
