@@ -142,7 +142,7 @@ class Pool:
     def idle(self, runner: int, spell: int) -> list[Action]:
         """The idle time-out of a `WatchIdle` has passed; it counts only if the runner was idle all the time."""
         state = self.runners.get(runner)
-        if state is None or state.leases or not state.ready or False:
+        if state is None or state.leases or not state.ready or state.spell != spell:
             return []
         del self.runners[runner]
         commit = self._may_commit(state)

@@ -155,9 +155,6 @@ def _run_sampled(world: World, samples_s: float) -> None:
 
 def _check_farm(farm: Farm) -> None:
     """What would hang, or give an answer to another question. A scenario's fields are checked where they are read."""
-    if farm.write_back == "registry":
-        hint = "--set farm.write_back=discard"
-        raise InputError("registry is not modelled yet", where="farm.write_back", hint=hint)
     scaling, machines = farm.autoscaling, [farm.runner, *(override.runner for override in farm.overrides)]
     speeds = {
         "cpus": min(one.cpus for one in machines),

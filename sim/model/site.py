@@ -15,7 +15,7 @@ from simpy import Environment
 from simpy.events import Timeout
 
 from sim.model.buildkit.daemon import Daemon, Seen
-from sim.model.engine import RunnerEngine
+from sim.model.engine import HostEngine, RunnerEngine
 from sim.model.machine.provider import Provider
 from sim.model.record import Recorder
 from sim.model.registry import Registry
@@ -97,6 +97,7 @@ class Site:
         numbers: Numbers,
         provider: Provider,
         registry: Registry,
+        host: HostEngine | None,
         *,
         project: str,
         platform: str,
@@ -114,6 +115,7 @@ class Site:
         self._numbers = numbers
         self._provider = provider
         self._registry = registry
+        self._host = host
         self._seed = seed
         # A stream of its own for each site and use, whatever else the farm has.
         self._entropy = int.from_bytes(blake2b(f"{seed} {project} {platform}".encode(), digest_size=8).digest(), "big")
@@ -214,7 +216,7 @@ class Site:
         """The runner serves. (A cache import of `write_back: registry` belongs before this.)"""
         runner, size, farm = self._runners[number], self.size, self._farm
         runner.ready_s = runner.sampled_s = self._env.now
-        runner.engine = RunnerEngine(self._env, size, self._profile.daemon.daemon_cgroup)
+        runner.engine = RunnerEngine(self._env, size, self._profile.daemon.daemon_cgroup, self._host)
         runner.daemon = Daemon(
             runner.engine,
             runner.volume,
@@ -227,6 +229,7 @@ class Site:
             slots=farm.max_parallelism,
             dedup=farm.dedup,
             memory_bytes=size.memory_bytes,
+            keep_alive_limit=farm.keep_alive_limit,
             slowdowns={platform: slow for platform, slow in farm.platforms.items() if slow != 1.0},
         )
         self._act(self._pool.ready(number))
@@ -285,6 +288,9 @@ class Site:
 
     def _stop(self, number: int, at_s: float, reason: str) -> None:
         runner = self._runners.pop(number)
+        if runner.ready_s is not None:
+            runner.engine.close()
+            runner.daemon.is_stopped = True
         self._recorder.runners.append(
             (
                 runner.number,

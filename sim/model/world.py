@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from simpy import Environment
 
 from sim.graph import Graphs
+from sim.model.engine import HostEngine
 from sim.model.machine.provider import Provider
 from sim.model.plan.catalog import Catalog
 from sim.model.plan.warm import warm
@@ -34,6 +35,7 @@ class World:
         self._profile = profile
         self._seed = seed
         self._provider = Provider(farm, seed)
+        self._host = HostEngine(self.env, farm.host) if farm.host is not None else None
         self._sites: dict[tuple[str, str], Site] = {}
 
     def site(self, project: str, platform: str) -> Site:
@@ -49,6 +51,7 @@ class World:
                 self.numbers,
                 self._provider,
                 self.registry,
+                self._host,
                 project=project,
                 platform=platform,
                 seed=self._seed,

@@ -71,7 +71,8 @@ class Farm:
     """A configuration. `platforms` maps each platform to its slow-down (1: native; k: emulated on the first's runner).
 
     `projects` maps each target to its project. `boots_at_once` is the whole farm's (0: no limit), `standby_count` that of each
-    architecture and machine, shared by the projects. `boot_s` is the mean of `boot_law`.
+    architecture and machine, shared by the projects. `boot_s` is the mean of `boot_law`. `host`: one machine under all runners.
+    When the steps of a runner want more than `keep_alive_limit` times its memory, its daemon stops answering.
     """
 
     runner: Runner
@@ -94,6 +95,8 @@ class Farm:
     dedup: bool = True
     bake_link_barrier: bool = True
     price: Price = field(default_factory=Price)
+    host: Runner | None = None
+    keep_alive_limit: float = inf
 
     def runner_for(self, project: str, platform: str) -> Runner:
         """The runner of a pool: the last override that matches, else the farm's."""

@@ -71,6 +71,8 @@ def resolve_farm(scenario: Scenario, targets: Sequence[str], project_ids: Mappin
             policy=_given(cache.policy, plain.cache.policy),
             warm=cache.start == "warm",
         ),
+        host=None if section.host is None else _adjusted(Runner(cpus=_given(section.host.cpus, 1.0)), section.host),
+        keep_alive_limit=_given(section.keep_alive_limit, plain.keep_alive_limit),
         write_back=_given(section.write_back, plain.write_back),
         routing=_given(section.routing, plain.routing),
         dedup=_given(section.dedup, plain.dedup),

@@ -224,7 +224,7 @@ class Daemon:
         self._carry_out(edge)
 
     def _packed(self, layer: int, packed_bytes: float) -> None:
-        """A layer has got a blob beside it; both go together."""
+        self.volume.packed(layer, packed_bytes, self.engine.now)
 
     def _carry_out(self, edge: Edge) -> None:
         kind = edge.compiled.kinds[edge.index]
@@ -296,6 +296,8 @@ class Daemon:
         self.cache.hold(edge.key)
         edge.is_record = True
         self.volume.lazy.pop(edge.key, None)
+        if self.cache.gone:
+            self.volume.forget_gone()
 
     def build_ended(self) -> None:
         """Garbage is collected a second after a build, at most once a minute (buildkit-semantics 13.8)."""
@@ -308,7 +310,7 @@ class Daemon:
         self._collects_soon = False
         self._collected_s = now = self.engine.now
         if not self.is_stopped and self.cache.needs_collection(now):
-            self.cache.collect(now)
+            self.volume.collect(now)
 
     def _count_attempt(self, key: int) -> None:
         self.cache.attempts[key] = self.cache.attempts.get(key, 0) + 1

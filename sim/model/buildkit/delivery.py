@@ -104,7 +104,10 @@ class Delivery:
                 if result is None and key is not None:
                     result = solve.daemon.cache.record(key)
                 name = compiled.ops[index] if key is None else key
-                layers.append(Layer(name if result is None else result, compiled.layer_bytes[index], kind == SOURCE))
+                layer = Layer(name if result is None else result, compiled.layer_bytes[index], kind == SOURCE)
+                layers.append(layer)
+                if key is not None:
+                    solve.daemon.volume.will_pack(layer, key)
         return layers
 
     def _manifest(self, steps: list[int]) -> Manifest:

@@ -78,6 +78,8 @@ def _fill(compiled: Compiled, place: Place, profile: Profile, seed: int, importe
             parents = tuple(finals[given] for given in compiled.parents[index])
             cpu_s = _usual_cpu_s(compiled, index, profile)
             cache.add_record(key, result, 0.0, compiled.layer_bytes[index], parents, cpu_s)
+            cache.hold(key)
+            cache.release(key, 0.0)
         if compiled.content_inputs[index]:
             cache.add_link(compiled.link_key(index, keys, imported), key)
         for mount in compiled.mounts[index]:

@@ -28,7 +28,7 @@ class Cache:
 
     __slots__ = (
         "_base", "_changed_s", "_collected", "_disk", "_hidden", "_last_change", "_links",
-        "_made", "_oldest_s", "attempts", "byte_s", "changes", "limits",
+        "_made", "_oldest_s", "attempts", "byte_s", "changes", "gone", "limits",
     )  # fmt: skip
 
     def __init__(self, limits: CacheLimits = CacheLimits()) -> None:  # noqa: B008 (frozen)
@@ -36,6 +36,7 @@ class Cache:
         self.attempts = Versioned()
         self.byte_s = 0.0
         self.changes = 0
+        self.gone: list[int] = []  # records that were collected, for the caller to read and clear
         self._links = Versioned()
         self._collected = Versioned()
         self._made = 0
@@ -324,3 +325,4 @@ class Cache:
         for key in keys:
             if isinstance(key, int):
                 self._collected[key] = 1
+                self.gone.append(key)

@@ -19,13 +19,15 @@ class Volume:
     `lazy`: by final key, layers that a cache import brought the name of, and nobody has pulled yet (13.7).
     """
 
-    __slots__ = ("blobs", "cache", "copies", "lazy")
+    __slots__ = ("_layers", "_packed", "blobs", "cache", "copies", "lazy")
 
     def __init__(self, limits: CacheLimits) -> None:
         self.cache = Cache(limits)
         self.copies = ContextCopies(self.cache)
         self.blobs: dict[int, Blob] = {}
         self.lazy: dict[int, Layer] = {}
+        self._layers: dict[int, tuple[int, float]] = {}  # by name of a layer to be packed: its record, its bytes
+        self._packed: dict[int, int] = {}  # by record: the name of its packed layer
 
     @property
     def changes(self) -> int:
@@ -42,15 +44,45 @@ class Volume:
 
     def adopt(self, key: int, records: Mapping[int, CacheRecord], now_s: float) -> int | None:
         """The result that an imported cache has for a key. The record is here from now on, its layers are lazy."""
-        found = records.get(key)
-        if found is None:
-            return None
-        for parent in found.parents:
-            if self.cache.record(parent) is None:
-                self.adopt(parent, records, now_s)
-        self.cache.add_record(key, found.result, now_s, 0.0, found.parents, found.cpu_s)
-        self.lazy[key] = Layer(found.result, found.size_bytes, True)
-        return found.result
+        stack = [key]
+        while stack:
+            found = records.get(stack[-1])
+            missing = [parent for parent in found.parents if self._could_adopt(parent, records)] if found else []
+            if missing:
+                stack += missing
+                continue
+            adopted = stack.pop()
+            if found is not None and self.cache.record(adopted) is None:
+                self.cache.add_record(adopted, found.result, now_s, 0.0, found.parents, found.cpu_s)
+                self.lazy[adopted] = Layer(found.result, found.size_bytes, True)
+        return self.cache.record(key)
+
+    def _could_adopt(self, key: int, records: Mapping[int, CacheRecord]) -> bool:
+        return key in records and self.cache.record(key) is None
+
+    def will_pack(self, layer: Layer, key: int) -> None:
+        """An export needs this layer, which the record holds, as a blob."""
+        if layer.key not in self.blobs:
+            self._layers[layer.key] = (key, layer.size_bytes)
+
+    def packed(self, name: int, packed_bytes: float, now_s: float) -> None:
+        """A layer has a blob beside it now; it counts into the record's size (buildkit-semantics 8)."""
+        found = self._layers.pop(name, None)
+        if found is not None and self.cache.record(found[0]) is not None:
+            self.cache.resize(found[0], found[1] + packed_bytes, now_s)
+            self._packed[found[0]] = name
+
+    def collect(self, now_s: float) -> None:
+        """One run of garbage collection."""
+        self.cache.collect(now_s)
+        self.forget_gone()
+
+    def forget_gone(self) -> None:
+        """What hung on records that were collected goes too."""
+        for key in self.cache.gone:
+            self.lazy.pop(key, None)
+            self.blobs.pop(self._packed.pop(key, 0), None)
+        self.cache.gone.clear()
 
     def lazy_below(self, keys: Iterable[int]) -> dict[int, Layer]:
         """The lazy layers that these snapshots consist of, by final key, bases first."""
@@ -73,7 +105,7 @@ class Volume:
         cache = self.cache
         for key, layer in layers.items():
             if self.lazy.pop(key, None) is not None and cache.record(key) is not None:
-                cache.add_record(key, layer.key, now_s, layer.size_bytes, cache.parents_of(key), cache.cpu_s_of(key))
+                cache.resize(key, layer.size_bytes, now_s)
 
     def _with(self, cache: Cache) -> Volume:
         twin = Volume.__new__(Volume)
@@ -81,4 +113,6 @@ class Volume:
         twin.copies = self.copies.fork(cache)
         twin.blobs = dict(self.blobs)
         twin.lazy = dict(self.lazy)
+        twin._layers = {}
+        twin._packed = dict(self._packed)
         return twin

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from sim.scenario.farm import BootLaw, OnFull, Routing, WriteBack
 from sim.scenario.fields.quantities import (
@@ -128,6 +128,7 @@ class FarmSection(Section):
     """The farm as written. Durations are seconds; `platforms` holds slow-downs (native: 1).
 
     `boots_at_once`: further boots queue (0: no limit). `boot_law: exponential` takes `boot` as a mean: for studies.
+    `host`: one machine under all runners. `keep_alive_limit`: a multiple of a runner's memory.
     """
 
     preset: str | None = None
@@ -150,6 +151,14 @@ class FarmSection(Section):
     bake_link_barrier: Switch | None = None
     price: PriceSection | None = None
     overrides: tuple[OverrideSection, ...] | None = None
+    host: RunnerSection | None = None
+    keep_alive_limit: Annotated[float, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _host_has_cores(self) -> FarmSection:
+        if self.host is not None and self.host.cpus is None:
+            raise ValueError("host.cpus is missing; write host: {cpus: 2}")
+        return self
 
     @model_validator(mode="after")
     def _first_platform_is_native(self) -> FarmSection:

@@ -6,7 +6,7 @@ In: random graphs of one-thread steps. Out: whether the bounds hold; equality on
 from math import inf
 
 from builders import a_farm, a_graph, a_request, ends, ideal, run, simulated
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sim.model.buildkit.daemon import Daemon
@@ -56,11 +56,14 @@ def exact(costs, inputs):
     return abs(of_one / sum(costs) - 1.0) <= CLOSE and abs(of_all / critical_path(costs, inputs) - 1.0) <= CLOSE
 
 
+# The second and third end at one time, which floats reach a little late: SimPy refused the timer.
+THREE_ENDS = ([1.0, 0.01, 0.01], [(), (), ()])
 DIAMOND = ([1.0, 2.0, 3.0, 4.0], [(), (0,), (0,), (1, 2)])
 
 
 @settings(max_examples=200, deadline=None, print_blob=True)
 @given(dag=dags(), cores=st.integers(1, 5), slots=st.integers(0, 5))
+@example(dag=THREE_ENDS, cores=1, slots=0)
 def test_makespan_is_within_brents_and_grahams_bounds(dag, cores, slots):
     assert within_bounds(*dag, cores, slots)
 

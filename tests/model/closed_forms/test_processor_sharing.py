@@ -30,12 +30,12 @@ ENOUGH = {
 }
 
 
-def sharing(cpus, law, replications, slots=0, seed=11_000):
+def sharing(cpus, law, replications, slots=0, count=450, seed=11_000):
     """The mean number of builds on a runner at half load."""
     load = 0.5 * cpus
 
     def sample(seed):
-        given = traffic(seed, load, law, 450, from_s=50.0)
+        given = traffic(seed, load, law, count, from_s=50.0)
         trace = run_of(given, a_farm(cpus=float(cpus), max_parallelism=slots), cpu=1.0)
         return [given.number(departures(trace))], sharing_controls(given, float(cpus))
 
@@ -55,14 +55,14 @@ def test_twin_fails_when_builds_do_not_slow_each_other_down(cpus, monkeypatch):
     """Broken: every job runs at its cap, as if the runner had cores without end."""
     fill = Group.fill
     monkeypatch.setattr(Group, "fill", lambda group, allowance: fill(group, group.demand()))
-    assert sharing(cpus, EXPONENTIAL, 24).refuted
+    assert sharing(cpus, EXPONENTIAL, 24, count=150).refuted
 
 
 def test_twin_fails_when_a_one_thread_step_uses_all_cores(monkeypatch):
     """Broken: the cap of one thread is forgotten, so two cores are one fast one."""
     add = Group.add
     monkeypatch.setattr(Group, "add", lambda group, work, cap, *rest: add(group, work, 2.0, *rest))
-    assert sharing(2, EXPONENTIAL, 24).refuted
+    assert sharing(2, EXPONENTIAL, 24, count=150).refuted
 
 
 def test_twin_fails_when_builds_run_one_after_the_other():
