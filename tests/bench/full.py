@@ -6,17 +6,21 @@ All draws are made here, before the clock starts. The graphs are written by hand
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import pi, sin
+from random import Random
 
-from sim.graph import Graph
+from sim.graph import CacheMount, Context, Graph, Input, Step
 from sim.model import simulate as model
 from sim.model.record import Recorder
 from sim.profile import DAEMON, Cost, Profile
 from sim.profile.rules import Rule
 from sim.scenario.farm import Autoscaling, CacheLimits, Farm, Price, Runner
 from sim.trace import Trace
-from sim.workload import Request
+from sim.workload import Content, Request
+from sim.workload.output import Output
 
 AMD64 = "linux/amd64"
 FILES_AT = "local://context"
@@ -241,7 +245,10 @@ def _files() -> dict[str, int]:
 
 
 class _Requests:
-    """Pushes to one trunk. Now and then a push starts its build more than once, within seconds: a pull request's twin."""
+    """Pushes to one trunk. Now and then one starts its build more than once, within seconds: a pull request's twin.
+
+    Now and then an older commit is built again, whose records garbage collection has taken by then.
+    """
 
     def __init__(self, graphs: Handmade, seed: int, rate_per_s: float) -> None:
         self._random = Random(f"full work {seed}")
@@ -249,6 +256,7 @@ class _Requests:
         self._rate_per_s = rate_per_s
         self._versions: dict[str, int] = {}
         self._now_s = 0.0
+        self._older: deque[Request] = deque(maxlen=400)
 
     def draw(self, builds: int) -> Iterator[Request]:
         random = self._random
@@ -258,6 +266,10 @@ class _Requests:
             self._wait()
             target = random.choices(tuple(PROJECTS), SHARES)[0]
             first = self._push(index, commit, target)
+            if random.random() < 0.05 and self._older:
+                first = random.choice(self._older)
+            else:
+                self._older.append(first)
             again = random.choices((0, 1, 2), (0.88, 0.08, 0.04))[0]
             for twin in range(min(again + 1, builds - index)):
                 self._now_s += twin * random.uniform(0.1, 4.0)

@@ -208,7 +208,7 @@ class Machine(FairShare):
             self._first = daemon
             return daemon.fill(allowance)
         if self.daemon_cgroup == "group":
-            of_steps = split(allowance, [steps.demand(), daemon.demand()])[0]
+            of_steps = min(steps.demand(), max(allowance / 2, allowance - daemon.demand()))
         else:
             of_steps = split(allowance, [steps.demand(), *daemon.caps()])[0]
         first, second = steps.fill(of_steps), daemon.fill(allowance - of_steps)

@@ -22,7 +22,7 @@ from sim.model.machine.fair_share import Group
 # Replications of 450 arrivals that make the half-width 1 %.
 ENOUGH = {
     (1, "exponential"): 66,
-    (1, "deterministic"): 14,
+    (1, "deterministic"): 22,
     (1, "hyperexponential"): 70,
     (2, "exponential"): 75,
     (2, "deterministic"): 22,
