@@ -114,9 +114,15 @@ def requests_of(case: Case, seed: int, replication: int = 0) -> list[Request]:
 
 
 def simulate_case(
-    case: Case, *, seed: int = 1, replication: int = 0, requests: Sequence[Request] | None = None, steps: bool = True
+    case: Case,
+    *,
+    seed: int = 1,
+    replication: int = 0,
+    requests: Sequence[Request] | None = None,
+    steps: bool = True,
+    samples_s: float | None = None,
 ) -> Trace:
-    """One replication."""
+    """One replication. `samples_s`: a row of samples a running runner that often."""
     scenario = case.scenario
     given = requests if requests is not None else requests_of(case, seed, replication)
     return simulate_requests(
@@ -128,6 +134,7 @@ def simulate_case(
         meta=_meta(case, seed, replication),
         steps=steps,
         horizon_s=scenario.horizon or inf,
+        samples_s=samples_s,
     )
 
 
@@ -170,6 +177,7 @@ def replicate(
     workers: int | None = None,
     executor: Executor | None = None,
     steps: bool = True,
+    samples_s: float | None = None,
     progress: Progress | None = None,
 ) -> list[list[T]]:
     """`measure` of every case in every replication: one list a case, in order of replication.
@@ -189,12 +197,12 @@ def replicate(
     workers = workers or len(os.sched_getaffinity(0))
     if executor is None and (workers == 1 or len(tasks) == 1):
         for case, replication in tasks:
-            keep((case, replication), _work(blob, case, replication, seed, steps, measure))
+            keep((case, replication), _work(blob, case, replication, seed, steps, samples_s, measure))
     elif executor is not None:
-        _collect(executor, blob, tasks, seed, steps, measure, keep)
+        _collect(executor, blob, tasks, seed, steps, samples_s, measure, keep)
     else:
         with _workers(min(workers, len(tasks)), blob) as pool:
-            _collect(pool, b"", tasks, seed, steps, measure, keep)
+            _collect(pool, b"", tasks, seed, steps, samples_s, measure, keep)
     return [[found[case, replication] for replication in range(replications)] for case in range(len(cases))]
 
 
@@ -204,6 +212,7 @@ def _collect(
     tasks: Sequence[tuple[int, int]],
     seed: int,
     steps: bool,
+    samples_s: float | None,
     measure: Callable[[Trace], T],
     keep: Callable[[tuple[int, int], T], None],
 ) -> None:
@@ -211,7 +220,10 @@ def _collect(
     try:
         with _without_interrupts():
             for case, replication in tasks:
-                waiting[executor.submit(_work, blob, case, replication, seed, steps, measure)] = (case, replication)
+                waiting[executor.submit(_work, blob, case, replication, seed, steps, samples_s, measure)] = (
+                    case,
+                    replication,
+                )
         for future in as_completed(waiting):
             keep(waiting[future], future.result())
     except BaseException:
@@ -292,10 +304,22 @@ def _requests(blob: bytes, workload_key: str, case: int, seed: int, replication:
     return requests_of(_cases(blob)[case], seed, replication)
 
 
-def _work(blob: bytes, case: int, replication: int, seed: int, steps: bool, measure: Callable[[Trace], T]) -> T:
+def _work(
+    blob: bytes,
+    case: int,
+    replication: int,
+    seed: int,
+    steps: bool,
+    samples_s: float | None,
+    measure: Callable[[Trace], T],
+) -> T:
     blob = blob or _worker_blob
     cases = _cases(blob)
     key = cases[case].workload_key
     first = next(at for at, one in enumerate(cases) if one.workload_key == key)
     requests = _requests(blob, key, first, seed, replication)
-    return measure(simulate_case(cases[case], seed=seed, replication=replication, requests=requests, steps=steps))
+    return measure(
+        simulate_case(
+            cases[case], seed=seed, replication=replication, requests=requests, steps=steps, samples_s=samples_s
+        )
+    )

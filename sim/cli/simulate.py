@@ -57,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
     """Simulate, print, write; 1 when a limit of `slo` is missed."""
     if args.by and args.replications > 1:
         raise InputError("--by shows one replication", hint="leave --replications out")
+    if args.samples and not args.out:
+        raise InputError("--samples is a table of the trace", hint="add -o DIR")
     check_folder(args.out)
     with Progress("simulating", quiet=args.quiet) as progress:
         cases = _cases(args.scenario, args.sets, progress.say)
@@ -95,7 +97,7 @@ def _cases(paths: Sequence[str], sets: Sequence[str], say: Say) -> list[Case]:
 
 
 def _one(case: Case, args: argparse.Namespace) -> tuple[list[str], dict[str, Json], bool]:
-    trace = simulate_case(case, seed=args.seed)
+    trace = simulate_case(case, seed=args.seed, samples_s=args.samples)
     summary, start_s = summarise(trace)[0], case.scenario.start
     if not summary.requests:
         raise nothing_measured(case.scenario)
@@ -122,6 +124,7 @@ def _many(cases: list[Case], args: argparse.Namespace, progress: Progress) -> tu
         replications=args.replications,
         seed=args.seed,
         workers=args.workers,
+        samples_s=args.samples,
         progress=progress,
     )
     for case, runs in zip(cases, results, strict=True):

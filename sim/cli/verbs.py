@@ -139,6 +139,7 @@ def _run(commands: Commands) -> Parser:
         "run scenarios/dedup-pair",
         "run scenarios/mixed --set farm.size=large --by target",
         "run scenarios/mixed --replications 20 -o out",
+        "run scenarios/mixed --samples 10s -o out",
         "run scenarios/frequent-small scenarios/mixed -o out",
     )
     verb.add_argument("scenario", nargs="+", metavar="SCENARIO", help=_SCENARIO)
@@ -147,6 +148,9 @@ def _run(commands: Commands) -> Parser:
     _study_flags(verb, replications=1)
     verb.add_argument("-o", dest="out", metavar="DIR", help="write the trace (of replication 0) and summary.json here")
     verb.add_argument("--format", choices=["parquet", "jsonl"], default="parquet", help="of the trace's tables")
+    verb.add_argument(
+        "--samples", type=_interval_s, metavar="EVERY", help="add what each runner does, that often, as 10s (needs -o)"
+    )
     return verb
 
 
@@ -258,3 +262,15 @@ def _seed(text: str) -> int:
     if not 0 <= number < 2**63:  # a trace keeps it as a 64-bit number
         raise argparse.ArgumentTypeError(f"{text[:40]} is not between 0 and 2^63")
     return number
+
+
+def _interval_s(text: str) -> float:
+    from sim.units import parse_duration_s
+
+    try:
+        interval_s = parse_duration_s(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if interval_s < 1e-3:
+        raise argparse.ArgumentTypeError(f"{text[:40]} is shorter than 1ms")
+    return interval_s

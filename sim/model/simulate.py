@@ -114,14 +114,13 @@ def simulate(
 
     `seed` draws costs, failures, boots and the order of ready steps, never the requests. `steps` off keeps no rows of steps.
     Requests of closed clients that would arrive after `horizon_s` do not. `samples_s`: a row of samples a running runner
-    that often; nothing else changes by it. Raises `InputError` for what can never be served, or is not modelled yet.
+    that often; nothing else changes by it. Raises `InputError` for what can never be served.
     """
     _check_farm(farm)
     _check_requests(requests)
     recorder = Recorder(steps=steps)
     world = World(farm, profile, graphs, seed, recorder)
-    for request in requests:
-        world.catalog.leases(request)  # what the farm cannot build is told before time begins
+    _check_builds(world, requests)
     if farm.cache.warm:
         world.warm(requests)
     arrivals = _Arrivals(world, requests, horizon_s)
@@ -175,7 +174,8 @@ def _check_farm(farm: Farm) -> None:
     for name in ("boots_at_once", "standby_count"):
         if getattr(farm, name) < 0:
             problems[name] = "is less than 0"
-    for field, what in problems.items():
+    if problems:
+        field, what = next(iter(problems.items()))
         raise InputError(what, where=f"farm.{field}")
 
 
@@ -190,8 +190,23 @@ def _check_requests(requests: Sequence[Request]) -> None:
         known.add(request.index)
 
 
+def _check_builds(world: World, requests: Sequence[Request]) -> None:
+    """What the farm cannot build is told before time begins: platforms that it has not, bases that nobody builds."""
+    checked: set[tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = set()
+    for request in requests:
+        if (request.targets, request.args) in checked:
+            continue
+        checked.add((request.targets, request.args))
+        for parts in world.catalog.leases(request).values():
+            for target, part in parts.items():
+                for base in part.imports:
+                    if base not in request.targets:
+                        what = f"request {request.index} builds {target}, which imports {base}, and not {base} itself"
+                        raise InputError(what, hint=f"add {base} to what it builds")
+
+
 def _never_served(world: World, request: int) -> InputError:
+    """A last resort: the checks before the run should have told why."""
     waited_for = world.waited_for()
-    if waited_for:
-        return InputError(f"request {request} waits for a runner of {waited_for[0]} for ever", where="farm")
-    return InputError(f"request {request} never ends: its builds wait for a base that it does not build", where="farm")
+    what = f"waits for a runner of {waited_for[0]} for ever" if waited_for else "never ends"
+    return InputError(f"request {request} {what}", where="farm")

@@ -26,8 +26,8 @@ IMPLEMENTATIONS = ("naive", "heap_loop", "ours")
 BARE = {"c": "c", "b64": "b"}
 """Bare works: their name here, and the function (`run_work_*`) that runs them."""
 
-MONTHS = {"monorepo-bake": (8, ()), "frequent-small": (3, ())}
-"""Scenarios of `month`: builds a request (targets x platforms x jobs) and settings."""
+MONTHS = {"monorepo-bake": (1, 8), "frequent-small": (3, 3)}
+"""Scenarios of `month`, with requests and builds a push: a bake of four targets on two platforms, three jobs."""
 
 BUILDS_A_DAY = 1000
 ENOUGH_S = 0.3
@@ -94,12 +94,14 @@ def _full(size: int, seed: int) -> Answer:
     peak_bytes = peak if sys.platform == "darwin" else peak * 1024
     found = full.mix(trace)
     if easy := full.too_easy(found):
-        raise BenchFailed(easy, where=f"full work of {size} builds", hint="it would say little; mend tests/bench/full.py")
+        raise BenchFailed(
+            easy, where=f"full work of {size} builds", hint="it would say little; mend tests/bench/full.py"
+        )
     return {"cpu_s": cpu_s, "rss_mb": peak_bytes / 1e6, **found}
 
 
 def _trace(size: int, seed: int) -> Answer:
-    """CPU seconds of the same run with the trace on, off, and with a recorder that does nothing, thrice there and back."""
+    """CPU seconds of the same run with the trace on, off, and with a recorder that does nothing: the least of four."""
     from sim.model.record import Recorder
     from tests.bench import full
 
@@ -108,7 +110,7 @@ def _trace(size: int, seed: int) -> Answer:
     full.run_full(work)
     _freeze()
     least_s = dict.fromkeys(variants, float("inf"))
-    for name in [*variants, *reversed(variants)] * 3:
+    for name in [*variants, *reversed(variants)] * 2:
         steps, recorder = variants[name]
         began_s = time.process_time()
         full.run_full(work, steps=steps, recorder=recorder)
@@ -122,15 +124,11 @@ def _month(name: str, days: int, seed: int) -> Answer:
     from sim.runs import prepare, requests_of, simulate_case
     from sim.scenario import load
 
-    builds_each, settings = MONTHS[name]
-    count = BUILDS_A_DAY * days // builds_each
-    jobs = 3 if name == "frequent-small" else 1
-    rate_per_hour = BUILDS_A_DAY / 24 / builds_each
+    requests_each, builds_each = MONTHS[name]
     sets = [
-        f"workload.0.arrivals.rate={rate_per_hour}/h",
+        f"workload.0.arrivals.rate={BUILDS_A_DAY / builds_each / 24}/h",
         "workload.0.arrivals.pattern=weekly",
-        f"requests={count * jobs}",
-        *settings,
+        f"requests={BUILDS_A_DAY * days // builds_each * requests_each}",
     ]
     case = prepare(load(ROOT / "scenarios" / name, sets))
     requests = requests_of(case, seed)

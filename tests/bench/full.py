@@ -104,7 +104,8 @@ def mix(trace: Trace) -> dict[str, float]:
     misses: Counter[str] = Counter()
     exports = lock_waits = received = 0
     columns = ("step", "kind", "outcome", "miss", "lock_wait_s", "received_bytes")
-    for name, kind, outcome, miss, lock_wait_s, received_bytes in zip(*(steps[one] for one in columns), strict=True):
+    for row in zip(*(steps[one].tolist() for one in columns), strict=True):
+        name, kind, outcome, miss, lock_wait_s, received_bytes = row
         if kind == "export":
             exports += 1
         elif kind != "overhead" and not name.startswith(internal):
@@ -191,7 +192,9 @@ def _rule(
 def _graph(target: str) -> Graph:
     steps: list[Step] = []
 
-    def add(stage: str, kind: str, text: str, *inputs: Input, mounts: tuple[CacheMount, ...] = (), source: str = "") -> int:
+    def add(
+        stage: str, kind: str, text: str, *inputs: Input, mounts: tuple[CacheMount, ...] = (), source: str = ""
+    ) -> int:
         digest = f"{text}({', '.join(steps[one.step].digest + ''.join(one.paths) for one in inputs)})"
         name = text if kind == "context" else f"[{stage}] {text}"
         steps.append(Step(digest, text, name, kind, AMD64, inputs, mounts, source))  # type: ignore[arg-type]

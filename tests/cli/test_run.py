@@ -96,3 +96,29 @@ def test_trace_export_writes_beside_the_trace_and_says_how_to_open_it(buildcast,
     piped = buildcast("trace", "export", tmp_path / "run", "-o", "-")
     assert json.loads(piped.out) == json.loads(written)
     assert json.loads(buildcast("trace", "export", tmp_path / "run", "--json").out)["builds"] == 2
+
+
+def test_samples_are_a_table_of_the_trace_and_change_no_number(buildcast, scenarios, tmp_path):
+    plain = buildcast("run", scenarios / "dedup-pair", "--json")
+    sampled = buildcast("run", scenarios / "dedup-pair", "--json", "--samples", "10s", "-o", tmp_path)
+    assert json.loads(plain.out) == json.loads(sampled.out)
+    times = read_trace(tmp_path).samples["time_s"]
+    assert len(times) > 2
+    assert set(times % 10.0) == {0.0}
+    many = buildcast(
+        "run", scenarios / "dedup-pair", "--replications", 2, "--workers", 1, "--samples", "10s", "-o", tmp_path
+    )
+    assert many.code == 0
+    assert len(read_trace(tmp_path).samples["time_s"]) > 2
+
+
+def test_samples_need_a_folder_and_an_interval(buildcast, scenarios, tmp_path):
+    for flags, complaint in (
+        (["--samples", "10s"], "--samples is a table of the trace; add -o DIR"),
+        (["--samples", "10", "-o", tmp_path], "argument --samples"),
+        (["--samples", "0s", "-o", tmp_path], "0s is shorter than 1ms"),
+    ):
+        said = buildcast("run", scenarios / "dedup-pair", *flags)
+        assert said.code == 2
+        assert len(said.complaints) == 1
+        assert complaint in said.err

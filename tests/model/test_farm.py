@@ -198,9 +198,3 @@ def test_overheads_are_work_not_delays():
     one = Graph("app", (AMD64,), tuple(steps[:2]), (1,))
     ten_s, one_s = (ends(simulated(of, [a_request(0)], profile))[0] for of in (graph, one))
     assert ten_s - one_s == pytest.approx(4 * profile.daemon.run_cpu_s, rel=1e-6)
-
-
-@pytest.mark.parametrize("setting", [{"write_back": "last_write_wins"}, {"standby_count": 1}])
-def test_what_is_not_modelled_is_refused(setting):
-    with pytest.raises(InputError, match="not modelled yet"):
-        simulated(TWO, [a_request(0, 0.0, ("a",))], COSTS, a_farm(targets=("a", "b"), **setting))

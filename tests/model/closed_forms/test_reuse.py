@@ -177,7 +177,7 @@ def test_an_lru_cache_of_ten_thousand_items_hits_as_che_says(size):
 
 
 def test_builds_hit_an_lru_cache_as_che_says():
-    verdict = lru(through_the_model, 1000, 100)
+    verdict = lru(through_the_model, 1000, 100, replications=9)
     assert verdict.accepted, verdict.detail
 
 

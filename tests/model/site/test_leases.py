@@ -106,7 +106,7 @@ def test_one_idle_timer_a_runner_however_often_it_falls_idle():
     finally:
         module.World = run_all
     assert runner_rows(trace) == [(0.0, 0.0, 399.0 + 900.0)]
-    assert 0 < most < 10
+    assert 0 < most < 20
 
 
 @pytest.mark.parametrize("routing", ["fill_first", "least_loaded", "sticky", "random"])
@@ -133,7 +133,6 @@ def test_sticky_targets_have_a_runner_of_their_own_while_there_is_room():
 @pytest.mark.parametrize(
     ("setting", "line"),
     [
-        ({"write_back": "registry"}, "farm.write_back: registry is not modelled yet"),
         ({"boot_s": inf}, "farm.boot_s: no runner would ever be ready"),
         ({"clone_s": -1.0}, "farm.clone_s: no runner would ever be ready"),
         ({"limit": 0}, "farm.autoscaling.builds_per_instance: no build would ever get a runner"),
@@ -181,7 +180,7 @@ def test_requests_that_wait_in_a_circle_or_for_none_say_so(requests):
 def test_a_base_of_another_project_that_is_not_asked_for_says_so():
     app = Graph("a", (AMD64,), MADE.graphs["a"].steps, (1,), links=(Link("b", 1),))
     made = Handmade({"a": app, "b": MADE.graphs["b"], "c": MADE.graphs["c"]}, {"a": ("b",)}, bake=True)
-    with pytest.raises(InputError, match=r"^farm: request 0 never ends: its builds wait for a base"):
+    with pytest.raises(InputError, match=r"^request 0 builds a, which imports b, and not b itself"):
         traced([a_request(0, 0.0, ("a",))], made=made, projects={"a": "one", "b": "two", "c": "two"})
 
 
@@ -206,4 +205,4 @@ def test_a_closed_client_goes_on_after_a_job_that_was_superseded_before_it_came(
         a_request(3, 0.0, ("b",), after=2, think_s=10.0),
     ]
     trace = traced(requests)
-    assert dict((row[1], row[7]) for row in trace.builds.rows()) == {0: 0.0, 1: 5.0, 3: 20.0}
+    assert {row[1]: row[7] for row in trace.builds.rows()} == {0: 0.0, 1: 5.0, 3: 20.0}

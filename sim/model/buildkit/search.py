@@ -1,0 +1,261 @@
+"""What of a build's graph is wanted, what hits, what joins others, what runs.
+
+In: a compiled graph at a content, a daemon, results that are wanted. Out: vertices that the daemon executes, records that are
+loaded. The order of look-ups follows buildkit-semantics 1 and 2: keys by definition first, a stage only when the keys of
+what copies from it fail, then a second look-up by content (early cut-off).
+"""
+
+from __future__ import annotations
+
+from sim.model.buildkit.daemon import Daemon
+from sim.model.buildkit.edge import DONE, FAILED, Edge
+from sim.model.buildkit.shown import Shown
+from sim.model.plan.compiled import CONTEXT, COPY, EXEC, MERGE, Compiled
+from sim.model.plan.known import Known
+from sim.model.record import Recorder
+from sim.workload.request import Request
+
+IDLE, WANTED, HELD, READY, FLYING, ENDED = range(6)
+
+
+class Search:
+    """By step: idle, wanted, held back until the contexts are here, ready, in flight (here or in another build), ended."""
+
+    # fmt: off
+    __slots__ = (
+        "_agenda", "_contexts_left", "_flights", "_held", "_loaded", "_missing", "_pending", "_ready", "_results_left",
+        "_shown", "_status", "_wanted_s", "build", "compiled", "daemon", "inputs", "known", "live", "names", "no_cache",
+        "request", "runner",
+    )
+    # fmt: on
+
+    def __init__(
+        self,
+        build: int,
+        daemon: Daemon,
+        request: Request,
+        compiled: Compiled,
+        names: tuple[list[str], list[tuple[str, ...]]],
+        imported: dict[str, int],
+        recorder: Recorder,
+    ) -> None:
+        self.build = build
+        self.daemon = daemon
+        self.runner = daemon.runner
+        self.request = request
+        self.compiled = compiled
+        self.names, self.inputs = names
+        self.no_cache = request.no_cache
+        self.live = True
+        size = compiled.size + 2
+        self.known = Known(compiled, request.content, None if self.no_cache else daemon.cache, imported)
+        self._shown = Shown(self, recorder, daemon.engine, daemon.cache)
+        self._status = bytearray(size)
+        self._missing = [0] * size
+        self._wanted_s = [0.0] * size
+        self._contexts_left = compiled.kinds.count(CONTEXT)
+        self._results_left = len(set(compiled.results))
+        self._pending: list[int] = []
+        self._agenda: list[int] = []
+        self._ready: list[int] = []
+        self._flights: dict[Edge, int] = {}
+        self._held: list[Edge] = []
+        self._loaded: list[int] = []
+
+    # What a search leaves to the build.
+
+    def vertex_ended(self, edge: Edge, index: int) -> None:
+        """A vertex that the build waited for has ended."""
+        raise NotImplementedError
+
+    def lost(self, reason: str) -> None:
+        """The daemon no longer answers."""
+        raise NotImplementedError
+
+    def record(self, key: int) -> int | None:
+        """The result that the build may take for a key."""
+        raise NotImplementedError
+
+    def _fail(self, step: str, fault: str) -> None:
+        raise NotImplementedError
+
+    def _all_ended(self) -> None:
+        """Every result is there."""
+        raise NotImplementedError
+
+    # Wanting, looking up, waiting.
+
+    def _load(self, index: int) -> None:
+        """A source of the build: its key is the request's own, so only the other targets of one request share it."""
+        key = hash((self.compiled.ops[index], self.request.index))
+        self._wanted_s[index] = self.daemon.engine.now
+        edge = self.daemon.find(key, False)
+        if edge is None:
+            self._take_off(self.daemon.execute(self, index, key, False), index)
+        elif edge.state == DONE:
+            self._hold(edge)
+            self.vertex_ended(edge, index)
+        else:
+            self._take_off(edge, index)
+
+    def _want(self, index: int) -> None:
+        if self._status[index] == IDLE:
+            self._status[index] = WANTED
+            self._wanted_s[index] = self.daemon.engine.now
+            self._agenda.append(index)
+
+    def _run(self) -> None:
+        """Look at what is wanted until nothing changes; steps that become ready together start in random order (13.4)."""
+        while self.live and (self._agenda or self._ready):
+            while self._agenda:
+                self._consider(self._agenda.pop())
+                if not self.live:
+                    return
+            ready, self._ready = self._ready, []
+            if self.daemon.limited and len(ready) > 1:
+                self.daemon.random.shuffle(ready)
+            for index in ready:
+                if self.live and self._status[index] == READY:
+                    self._go(index)
+
+    def _consider(self, index: int) -> None:
+        """A wanted step: it hits, joins, or wants its inputs."""
+        compiled = self.compiled
+        if self._status[index] not in (WANTED, HELD):
+            return
+        if compiled.kinds[index] == CONTEXT:
+            self._load(index)
+            return
+        if self._contexts_left and compiled.below_context[index]:
+            self._pending.append(index)
+            if self._status[index] == WANTED:
+                self._status[index] = HELD
+                self._peek(index)
+            return
+        self._status[index] = WANTED
+        if self._hit(index):
+            return
+        inputs = set(compiled.inputs[index])
+        self._missing[index] = missing = sum(self._status[given] != ENDED for given in inputs)
+        if missing == 0:
+            self._status[index] = READY
+            self._ready.append(index)
+        else:
+            for given in inputs:
+                self._want(given)
+
+    def _peek(self, index: int) -> None:
+        """While the context is loading: sure misses below start already (a step whose key leads nowhere in this cache)."""
+        compiled = self.compiled
+        stack = [index]
+        seen = {index}
+        while stack:
+            for given in compiled.inputs[stack.pop()]:
+                if given in seen or compiled.kinds[given] == CONTEXT:
+                    continue
+                seen.add(given)
+                if compiled.below_context[given]:
+                    stack.append(given)
+                else:
+                    key = self.known.key(given)
+                    if key is None or not self._has(key):
+                        self._want(given)
+
+    def _has(self, key: int) -> bool:
+        if self.daemon.find(key, self.no_cache) is not None:
+            return True
+        return not self.no_cache and self.record(key) is not None
+
+    def _go(self, index: int) -> None:
+        """All inputs are there: unless somebody was faster, the step executes."""
+        if self._hit(index):
+            return
+        key = self.known.key(index)
+        if key is None:
+            raise AssertionError(f"{self.names[index]}: all inputs are there, but it has no key")
+        self._wanted_s[index] = self.daemon.engine.now
+        self._take_off(self.daemon.execute(self, index, key, self._ignores_cache(index)), index)
+
+    def _ignores_cache(self, index: int) -> bool:
+        return self.no_cache and self.compiled.kinds[index] in (COPY, EXEC, MERGE)
+
+    def _hit(self, index: int) -> bool:
+        """Look the step up: a live vertex of another build, or a record. True when it needs nothing more."""
+        key = self.known.key(index)
+        if key is None:
+            return False
+        daemon = self.daemon
+        no_cache = self._ignores_cache(index)
+        edge = daemon.find(key, no_cache)
+        if edge is not None:
+            if edge.state < DONE:
+                self._take_off(edge, index)
+            else:
+                self._hold(edge)
+                if edge.state == FAILED:
+                    self._shown.edge(edge, index, "failed", self._wanted_s[index])
+                    self._fail(self.names[index], edge.fault)
+                    return True
+                self._shown.hit(index, key, edge)
+                self._end_step(index, key, edge.result)
+            self._report_below(index)
+            return True
+        result = None if no_cache else self.record(key)
+        if result is None:
+            return False
+        daemon.cache.hold(key)
+        self._loaded.append(key)
+        self._shown.hit(index, key, None)
+        self._end_step(index, key, result)
+        self._report_below(index)
+        return True
+
+    def _take_off(self, edge: Edge, index: int) -> None:
+        """Wait for a vertex in flight."""
+        self._status[index] = FLYING
+        edge.waiters.append((self, index))
+        self._flights[edge] = index
+        self._hold(edge)
+
+    def _hold(self, edge: Edge) -> None:
+        edge.holders += 1
+        self._held.append(edge)
+
+    def _end_step(self, index: int, key: int, result: int) -> None:
+        """The step has a result: tell who takes it as an input."""
+        if self._status[index] == ENDED:
+            return
+        self._status[index] = ENDED
+        compiled = self.compiled
+        self.known.end(index, key, result, self.daemon.cache)
+        for consumer in compiled.consumers[index]:
+            if self._status[consumer] != WANTED:
+                continue
+            self._missing[consumer] -= 1
+            if self._missing[consumer] == 0:
+                self._status[consumer] = READY
+                self._ready.append(consumer)
+            elif compiled.content_inputs[consumer] and self.known.final[consumer] is None:
+                self._hit(consumer)
+        if index in compiled.results:
+            self._results_left -= 1
+            if self._results_left == 0:
+                self._all_ended()
+
+    def _report_below(self, index: int) -> None:
+        """Steps below a hit are cached too, though nothing looked at their results."""
+        compiled, daemon = self.compiled, self.daemon
+        stack = list(compiled.inputs[index])
+        while stack:
+            given = stack.pop()
+            if self._shown.done[given] or self._status[given] != IDLE or compiled.kinds[given] == CONTEXT:
+                continue
+            key = self.known.key(given)
+            if key is not None:
+                edge = daemon.find(key, self._ignores_cache(given))
+                if edge is not None and edge.state == DONE:
+                    self._hold(edge)
+                    self._shown.hit(given, key, edge)
+                elif not self.no_cache and daemon.cache.record(key) is not None:
+                    self._shown.hit(given, key, None)
+            stack.extend(compiled.inputs[given])
