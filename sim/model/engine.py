@@ -48,6 +48,7 @@ class RunnerEngine:
         "_on_host",
         "_runner",
         "_steps_group",
+        "disk_bytes",
     )
 
     def __init__(
@@ -62,6 +63,7 @@ class RunnerEngine:
         self._on_host = host
         self._cpus = Machine(runner.cpus, daemon_cgroup)
         self._network_cap = inf
+        self.disk_bytes = 0.0  # of transfers that have started
         first = 0
         if host is None:
             self._cpu = Shared(env, self._cpus, _phase_done)
@@ -83,8 +85,12 @@ class RunnerEngine:
 
     @property
     def cpu_s(self) -> float:
-        """Core-seconds done up to the last change."""
-        return self._cpus.work_done
+        """Core-seconds done so far."""
+        return self._cpu.share.done_by(self._env._now, self._cpus.groups)
+
+    def cpu_done_s(self, at_s: float) -> float:
+        """Core-seconds done by a time at which nothing has changed yet since the last event."""
+        return self._cpu.share.done_by(at_s, self._cpus.groups)
 
     def close(self) -> None:
         """The runner has stopped."""
@@ -184,6 +190,7 @@ class RunnerEngine:
                 runner = self._runner
                 rate = runner.disk_read_bytes_per_s if kind == READ else runner.disk_write_bytes_per_s
                 if rate < inf:
+                    self.disk_bytes += amount
                     work.job = self._disk.add(amount / rate, 1.0, work)
                     return True
         return False

@@ -58,6 +58,7 @@ class Runner:
         "ready_s",
         "requested_s",
         "sampled_cpu_s",
+        "sampled_disk_bytes",
         "sampled_s",
         "told_changes",
         "volume",
@@ -70,7 +71,7 @@ class Runner:
         self.ready_s: float | None = None
         self.is_up = self.is_watched = False
         self.told_changes = self.idle_spell = 0
-        self.idle_until_s = self.sampled_s = self.sampled_cpu_s = 0.0
+        self.idle_until_s = self.sampled_s = self.sampled_cpu_s = self.sampled_disk_bytes = 0.0
         self.volume: Volume
         self.engine: RunnerEngine
         self.daemon: Daemon
@@ -162,12 +163,14 @@ class Site:
         """A row for each runner that is ready: mean busy cores since the last one, the rest as it is now."""
         for number, runner in self._runners.items():
             if runner.ready_s is not None and at_s > runner.sampled_s:
-                cpu_s, runner.sampled_cpu_s = runner.sampled_cpu_s, runner.engine.cpu_s
+                cpu_s, runner.sampled_cpu_s = runner.sampled_cpu_s, runner.engine.cpu_done_s(at_s)
                 busy_cpus = (runner.sampled_cpu_s - cpu_s) / (at_s - runner.sampled_s)
+                disk_bytes, runner.sampled_disk_bytes = runner.sampled_disk_bytes, runner.engine.disk_bytes
+                disk = (runner.sampled_disk_bytes - disk_bytes) / (at_s - runner.sampled_s)
                 runner.sampled_s = at_s
                 memory_bytes, cache_bytes = runner.daemon.memory.in_use_bytes, runner.daemon.cache.used_bytes
                 leases = len(self._pool.runners[number].leases)
-                self._recorder.samples.append((at_s, runner.number, busy_cpus, memory_bytes, None, cache_bytes, leases))
+                self._recorder.samples.append((at_s, runner.number, busy_cpus, memory_bytes, disk, cache_bytes, leases))
 
     def stop_all(self, end_s: float) -> None:
         """The run is over: what still runs ends with it, and writes nothing back."""

@@ -117,7 +117,8 @@ def _price(farm: Farm) -> str:
     price = farm.price
     parts = []
     if farm.runner.price_per_minute:
-        parts.append(f"{format_money(farm.runner.price_per_minute)} a minute of each {price.per}")
+        standby = " and each machine on standby" if farm.standby_count and price.per == "runner" else ""
+        parts.append(f"{format_money(farm.runner.price_per_minute)} a minute of each {price.per}{standby}")
     if price.cache_gb_month:
         parts.append(f"{format_money(price.cache_gb_month)} a GB of cache and month")
     if price.wait_hour:

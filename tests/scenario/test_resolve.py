@@ -61,6 +61,23 @@ def test_what_is_written_goes_before_the_preset(farm: Callable[..., Farm]) -> No
     assert (changed.boot_s, changed.standby_count, changed.standby_boot_s, changed.idle_timeout_s) == (40, 2, 2, inf)
 
 
+def test_boots_wait_and_vary_only_where_it_is_said(farm: Callable[..., Farm]) -> None:
+    assert (farm().boots_at_once, farm().boot_law) == (0, "fixed")
+    changed = farm("farm.boots_at_once=4", "farm.boot_law=exponential")
+    assert (changed.boots_at_once, changed.boot_law) == (4, "exponential")
+    # farm-facts B: SocialGouv's max-cold-starts
+    assert farm(on="{preset: socialgouv, runner: {cpus: 4}}").boots_at_once == 8
+
+
+def test_check_tells_of_boots_and_of_standby_machines_and_who_pays_them(load: Load) -> None:
+    read = load(
+        farm="{preset: depot, boots_at_once: 4, boot_law: exponential, standby: {count: 2}, price: {per: runner}}"
+    )
+    text = "\n".join(scenario.describe(read, scenario.resolve_farm(read, ["app", "db"], {})))
+    assert "boot 25 s on average (exponential), 4 at once on the whole farm, clone 3 s, 2 on standby a platform" in text
+    assert "$0.04 a minute of each runner and each machine on standby" in text
+
+
 def test_off_and_null_go_back_to_the_plain_daemon(farm: Callable[..., Farm]) -> None:
     plain = farm("farm.acquire_timeout=none", "farm.cache=null", "farm.boot=null", "farm.standby=off")
     assert (plain.acquire_timeout_s, plain.cache, plain.boot_s, plain.standby_boot_s) == (inf, CacheLimits(), 0, 0)

@@ -130,6 +130,11 @@ class FairShare:
         """What all jobs got so far."""
         return sum(group.work_done for group in self._groups)
 
+    def done_by(self, now: float, groups: list[Group]) -> float:
+        """What the jobs of some groups got until now; nothing changes by asking."""
+        elapsed = now - self._now
+        return sum(group.work_done + (group.busy * elapsed if group.jobs else 0.0) for group in groups)
+
     def add(self, now: float, work: float, cap: float, owner: object, group: int = STEPS) -> Job:
         """Start a job of `work`, at most `cap` at a time."""
         if now > self._now:
@@ -216,6 +221,11 @@ class Machine(FairShare):
         return first if first <= second else second
 
     @property
+    def groups(self) -> list[Group]:
+        """That of the steps and that of the daemon."""
+        return self._groups
+
+    @property
     def busy_groups(self) -> bool:
         """Whether anything runs."""
         return self._steps.jobs > 0 or self._daemon.jobs > 0
@@ -238,8 +248,8 @@ class Host(FairShare):
     def attach(self, machine: Machine) -> int:
         """One more machine; returns the number to add to `STEPS` or `DAEMON` for its groups."""
         self._machines.append(machine)
-        self._groups += machine._groups
-        return len(self._groups) - len(machine._groups)
+        self._groups += machine.groups
+        return len(self._groups) - len(machine.groups)
 
     def detach(self, machine: Machine) -> None:
         """The machine has stopped. Its groups keep their numbers."""

@@ -45,7 +45,8 @@ class Shared:
         end_s = self.share.settle()
         if end_s < self._armed_s:
             self._armed_s = end_s
-            Timeout(self._env, end_s - self._env._now, end_s).callbacks.append(self._fire)
+            wait_s = end_s - self._env._now  # an ulp below 0 where several jobs end at once
+            Timeout(self._env, wait_s if wait_s > 0.0 else 0.0, end_s).callbacks.append(self._fire)
 
     def _fire(self, event: Event) -> None:
         armed_s = event._value
