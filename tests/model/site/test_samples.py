@@ -48,6 +48,12 @@ def test_busy_cores_add_up_to_the_work_done():
     assert done == pytest.approx(trace.steps["cpu_s"].sum())
 
 
+def test_busy_cores_are_even_while_nothing_changes():
+    """One RUN b is 2 core-seconds on 2 cores; four of them in a row are busy for 4 s, beside no sample's time."""
+    trace = traced(0.3, (0.0, "b"))
+    assert [row[2] for row in rows(trace)] == pytest.approx([2.0] * 13)
+
+
 def test_they_stop_when_all_work_is_done():
     assert rows(traced(100.0, (0.0, "a"))) == []
     assert [row[0] for row in rows(traced(4.0, (0.0, "a")))] == [4.0]
