@@ -1,0 +1,367 @@
+"""Random farms and workloads with everything on: each run ends, and nothing is lost, kept or counted twice.
+
+In: `stress_builders.worlds`. Out: invariants of the trace, of the machines and of the disks after the run. `make test` takes
+the same examples each time; `BUILDCAST_STRESS=2000` takes that many new ones, and prints how to repeat one that fails.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import inf, isfinite, isnan, nan
+from unittest.mock import patch
+
+import pytest
+from builders import AMD64, Handmade, a_farm, a_graph, a_request, ideal, run, source
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from stress_builders import ARM64, Drawn, worlds
+
+import sim.model.site
+from sim.errors import InputError
+from sim.graph import Graph, Link
+from sim.metrics import summarise
+from sim.model.buildkit.daemon import Daemon
+from sim.model.record import Recorder
+from sim.model.simulate import _Arrivals, simulate
+from sim.model.world import World
+from sim.scenario.farm import Autoscaling, Farm, Override, Runner
+from sim.trace import Meta, Trace
+from sim.trace.meta import Prices
+
+SOAK = int(os.environ.get("BUILDCAST_STRESS", "0"))
+EXAMPLES = settings(
+    max_examples=SOAK or 100,
+    derandomize=not SOAK,
+    database=None,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+)
+# A dozen requests of some dozen steps: what takes more events than this goes round in a circle.
+MOST_EVENTS = 200_000
+CLOSE = 1e-6
+ENDS = {"ok", "failed", "cancelled", "timed_out"}
+
+
+@dataclass
+class Ran:
+    """A run, and what it has left behind."""
+
+    drawn: Drawn
+    trace: Trace
+    world: World
+    daemons: list[Daemon]
+
+    @property
+    def builds(self):
+        return rows(self.trace.builds)
+
+    @property
+    def steps(self):
+        return rows(self.trace.steps)
+
+    @property
+    def runners(self):
+        return rows(self.trace.runners)
+
+
+def rows(table):
+    """Rows as dicts; nan is None."""
+    names = list(table.columns)
+    return [dict(zip(names, row, strict=True)) for row in table.rows()]
+
+
+def meta(farm):
+    return Meta("simulated", prices=Prices.of(farm))
+
+
+def whole_run(drawn: Drawn) -> Ran:
+    """As `simulate`, but it looks at how many events there are, and keeps the world and all daemons."""
+    daemons = []
+
+    def kept(*args, **options):
+        daemons.append(Daemon(*args, **options))
+        return daemons[-1]
+
+    with patch.object(sim.model.site, "Daemon", kept):
+        recorder = Recorder()
+        world = World(drawn.farm, drawn.profile, drawn.graphs, drawn.seed, recorder)
+        if drawn.farm.cache.warm:
+            world.warm(drawn.requests)
+        arrivals = _Arrivals(world, drawn.requests, inf)
+        world.env.process(arrivals.process())
+        events = 0
+        while world.env.peek() < inf:
+            world.env.step()
+            events += 1
+            assert events < MOST_EVENTS, f"still busy at {world.env.now} s"
+        world.stop()
+        assert arrivals.unserved == []
+    return Ran(drawn, recorder.trace(meta(drawn.farm), drawn.seed), world, daemons)
+
+
+@EXAMPLES
+@given(worlds())
+def test_whatever_the_farm_every_invariant_holds(drawn):
+    ran = whole_run(drawn)
+    every_request_ends_once(ran)
+    no_time_runs_backwards(ran)
+    slots_leases_and_instances_are_limited(ran)
+    nothing_executes_twice_without_a_reason(ran)
+    work_is_conserved(ran)
+    bytes_are_conserved(ran)
+    nothing_is_held_at_the_end(ran)
+    disks_add_up(ran)
+    money_adds_up(ran)
+
+
+@EXAMPLES
+@given(worlds())
+def test_the_same_seed_gives_the_same_tables_with_or_without_steps(drawn):
+    def again(**options):
+        return simulate(drawn.farm, drawn.requests, drawn.profile, drawn.graphs, seed=drawn.seed, **options)
+
+    first, second, bare, sampled = again(), again(), again(steps=False), again(samples_s=1.7)
+    for kind in ("builds", "steps", "runners"):
+        assert shown(first, kind) == shown(second, kind) == shown(sampled, kind)
+        if kind != "steps":
+            assert shown(first, kind) == shown(bare, kind)
+
+
+def shown(trace, kind):
+    return list(map(repr, trace.table(kind).rows()))
+
+
+# Ends and times.
+
+
+def every_request_ends_once(ran):
+    """Each request that was sent has one row for each of its targets on each of its leases, and each build one row."""
+    builds = ran.builds
+    assert len({build["build"] for build in builds}) == len(builds)
+    assert {build["outcome"] for build in builds} <= ENDS
+    wanted = {}
+    for request in ran.drawn.requests:
+        leases = ran.world.catalog.leases(request)
+        wanted[request.index] = sorted((target, *place) for place, parts in leases.items() for target in parts)
+    found = defaultdict(list)
+    for build in builds:
+        platform = _runner_platform(ran.drawn.farm, build["platforms"])
+        found[build["request"]].append((build["target"], build["project"], platform))
+    for index, parts in found.items():
+        assert sorted(parts) == wanted[index]
+    assert set(wanted) - set(found) == dropped(ran.drawn.requests, builds)
+
+
+def _runner_platform(farm, platforms):
+    native = [platform for platform in platforms if farm.platforms[platform] == 1.0]
+    return native[0] if native else next(iter(farm.platforms))
+
+
+def dropped(requests, builds):
+    """Requests that never arrived: a newer one came first, or what they need was not ok."""
+    outcomes = defaultdict(set)
+    arrived_s = {}
+    for build in builds:
+        outcomes[build["request"]].add(build["outcome"])
+        arrived_s[build["request"]] = build["arrived_s"]
+    gone = set()
+    for request in requests:
+        if any(needed in gone or outcomes[needed] != {"ok"} for needed in request.needs):
+            gone.add(request.index)
+        elif request.index not in arrived_s:
+            newer = request.superseded_by
+            assert newer is not None, f"request {request.index} is nowhere"
+            gone.add(request.index)
+    return gone
+
+
+def no_time_runs_backwards(ran):
+    for build in ran.builds:
+        times = [build[name] for name in ("arrived_s", "ready_s", "started_s", "completed_s")]
+        in_order([time for time in times if time is not None])
+        assert build["outcome"] != "ok" or None not in times
+    of_build = {build["build"]: build for build in ran.builds}
+    for step in ran.steps:
+        build = of_build[step["build"]]
+        if step["shared_with"] is None and step["outcome"] != "cached":
+            in_order(
+                [build["started_s"], step["ready_s"], step["started_s"], step["completed_s"], build["completed_s"]]
+            )
+            assert -CLOSE <= step["lock_wait_s"] <= step["completed_s"] - step["started_s"] + CLOSE
+        else:
+            in_order([build["started_s"], step["ready_s"], build["completed_s"]])
+        assert step["runner"] == build["runner"]
+    for runner in ran.runners:
+        in_order([runner[name] for name in ("requested_s", "ready_s", "stopped_s") if runner[name] is not None])
+
+
+def in_order(times):
+    assert all(one <= other + 1e-9 for one, other in pairwise(times)), times
+
+
+# Limits.
+
+
+def slots_leases_and_instances_are_limited(ran):
+    farm = ran.drawn.farm
+    if farm.max_parallelism:
+        running = defaultdict(list)
+        for step in ran.steps:
+            holds = step["kind"] in ("exec", "copy", "source", "context") and step["shared_with"] is None
+            if holds and step["started_s"] is not None:
+                running[step["runner"]].append((step["started_s"], step["completed_s"]))
+        assert all(most_at_once(spans) <= farm.max_parallelism for spans in running.values())
+    scaling = farm.autoscaling
+    up = defaultdict(list)
+    for runner in ran.runners:
+        up[runner["project"], runner["platform"]].append((runner["requested_s"], runner["stopped_s"]))
+    assert all(most_at_once(spans) <= (scaling.max_instances if scaling else 1) for spans in up.values())
+    if scaling and scaling.on_full == "queue":
+        of_runner = defaultdict(list)
+        for (runner, _), spans in leases(ran).items():
+            of_runner[runner].append((min(spans)[0], max(end for _, end in spans)))
+        assert all(most_at_once(spans) <= scaling.builds_per_instance for spans in of_runner.values())
+
+
+def leases(ran):
+    """By (runner, lease) the spans of its builds on it."""
+    found = defaultdict(list)
+    for build in ran.builds:
+        if build["ready_s"] is not None:
+            found[build["runner"], build["lease"]].append((build["ready_s"], build["completed_s"]))
+    return found
+
+
+def most_at_once(spans):
+    """How many spans overlap at most; ends come before starts, and what takes no time does not count."""
+    moves = [move for start, end in spans if end > start + 1e-9 for move in ((start + 1e-9, 1), (end, -1))]
+    busy = most = 0
+    for _, change in sorted(moves):
+        busy += change
+        most = max(most, busy)
+    return most
+
+
+def nothing_executes_twice_without_a_reason(ran):
+    if not ran.drawn.farm.dedup:
+        return
+    no_cache = {request.index for request in ran.drawn.requests if request.no_cache}
+    of_build = {build["build"]: build["request"] for build in ran.builds}
+    upset = {(step["runner"], step["key"]) for step in ran.steps if of_build[step["build"]] in no_cache}
+    executed = defaultdict(list)
+    for step in ran.steps:
+        if step["outcome"] == "executed" and step["kind"] in ("exec", "copy", "merge"):
+            executed[step["runner"], step["key"]].append(step)
+    for place, found in executed.items():
+        if place not in upset:
+            again = sorted(found, key=lambda step: step["started_s"])[1:]
+            assert all(step["miss"] == "evicted" for step in again), (place, found)
+
+
+# Conservation.
+
+
+def work_is_conserved(ran):
+    """What the rows say was used is what the machines delivered, runner by runner, and no machine gave more than it has."""
+    said = defaultdict(float)
+    for step in ran.steps:
+        assert step["cpu_s"] >= 0.0
+        assert step["saved_cpu_s"] >= 0.0
+        said[step["runner"]] += step["cpu_s"]
+    up = {runner["runner"]: (runner["ready_s"], runner["stopped_s"], runner["cpus"]) for runner in ran.runners}
+    for daemon in ran.daemons:
+        delivered_s = daemon.engine.cpu_s
+        assert said[daemon.runner] == pytest.approx(delivered_s, rel=CLOSE, abs=CLOSE), f"runner {daemon.runner}"
+        ready_s, stopped_s, cpus = up[daemon.runner]
+        assert delivered_s <= cpus * (stopped_s - ready_s) + CLOSE
+    assert set(said) <= {daemon.runner for daemon in ran.daemons}
+    if ran.drawn.farm.host is not None:
+        total_s = sum(daemon.engine.cpu_s for daemon in ran.daemons)
+        assert total_s <= ran.drawn.farm.host.cpus * ran.world.env.now + CLOSE
+
+
+def bytes_are_conserved(ran):
+    """What the rows say went over a limited network is what it carried; what was broken off may have carried less."""
+    farm = ran.drawn.farm
+    if farm.host is not None and isfinite(farm.host.network_bytes_per_s):
+        carried = {None: ran.world._host.network.share.work_done}
+    else:
+        carried = {
+            daemon.runner: daemon.engine._network.share.work_done for daemon in ran.daemons if daemon.engine._network
+        }
+    for runner, network_bytes in carried.items():
+        mine = [step for step in ran.steps if runner in (None, step["runner"])]
+        said = sum(step["received_bytes"] + step["sent_bytes"] for step in mine)
+        assert said == pytest.approx(network_bytes, rel=CLOSE, abs=1.0), f"runner {runner}"
+
+
+def nothing_is_held_at_the_end(ran):
+    for daemon in ran.daemons:
+        assert daemon.volume.cache._disk.holds == {}
+        assert daemon.memory.in_use_bytes == 0.0
+        assert daemon.memory._claims == {}
+        assert daemon._free == ran.drawn.farm.max_parallelism
+        assert not daemon._queue
+        assert not daemon._live
+        assert not daemon._lockers
+        assert not daemon.builds
+        assert not daemon._mounts._taken
+        assert not any(daemon._mounts._busy.values())
+        assert not daemon._mounts._shares
+        exporter = daemon.exporter
+        assert not exporter.blobs._packing
+        assert not exporter._pulls._coming
+        assert (exporter._connections._free, exporter._session._free) == (4, 4)
+        engine = daemon.engine
+        assert [group.jobs for group in engine._cpus._groups] == [0, 0]
+        assert all(shared is None or shared.share.jobs == 0 for shared in (engine._cpu, engine._network, engine._disk))
+        assert not daemon.volume.copies._held
+    for site in ran.world._sites.values():
+        assert not site._leases
+        assert not site._pool.waiting
+
+
+def disks_add_up(ran):
+    """Used bytes are the sum of what is there, also for clones; and what a collection would free is only what is new."""
+    caches = {id(daemon.volume.cache): daemon.volume.cache for daemon in ran.daemons}
+    caches |= {id(site.base.cache): site.base.cache for site in ran.world._sites.values()}
+    for cache in caches.values():
+        used_bytes = cache.used_bytes
+        cache._stand_alone()
+        disk = cache._disk
+        assert sum(item.size_bytes for item in disk.items.values()) == pytest.approx(used_bytes, rel=CLOSE, abs=1.0)
+        assert min((item.size_bytes for item in disk.items.values()), default=0.0) >= 0.0
+        parents = Counter(parent for item in disk.items.values() for parent in item.parents)
+        assert dict(parents) == disk.children
+        assert all(parent in disk.items for parent in parents), "a snapshot stands on nothing"
+
+
+def money_adds_up(ran):
+    """Leases and runners by the minute at their own price; saved and used CPU make what would have been used."""
+    price = ran.trace.meta.prices.minute
+    pool = {runner["runner"]: f"{runner['project']} {runner['platform']}" for runner in ran.runners}
+    lease_usd = sum(
+        (max(end for _, end in spans) - min(spans)[0]) / 60 * price[pool[runner]]
+        for (runner, _), spans in leases(ran).items()
+    )
+    runner_usd = sum(
+        (runner["stopped_s"] - runner["ready_s"]) / 60 * price[pool[runner["runner"]]]
+        for runner in ran.runners
+        if runner["ready_s"] is not None
+    )
+    [summary] = summarise(ran.trace)
+    assert summary.money.lease_usd == pytest.approx(lease_usd, rel=CLOSE, abs=1e-9)
+    assert summary.money.runner_usd == pytest.approx(runner_usd, rel=CLOSE, abs=1e-9)
+    for by in ("target", "project", "platform"):
+        parts = summarise(ran.trace, by=by)
+        assert sum(part.money.lease_usd for part in parts) == pytest.approx(lease_usd, rel=CLOSE, abs=1e-9)
+        assert sum(part.money.runner_usd for part in parts) == pytest.approx(runner_usd, rel=CLOSE, abs=1e-9)
+    work = summary.work
+    if work.cpu_s is not None:
+        assert work.cpu_s == pytest.approx(work.executed_s + work.lost_s, rel=CLOSE, abs=1e-9)
+        assert work.would_have_s == pytest.approx(work.cpu_s + work.saved_cache_s + work.saved_dedup_s, rel=CLOSE)
