@@ -1,7 +1,8 @@
-"""The pinned Go tools: the offline graph helper and buildx, built once from one go.mod into the user's cache folder.
+"""The pinned Go tools: graph helper, buildx, BuildKit, built once from one go.mod into the user's cache folder.
 
 In: the Go sources beside this file (`tools_go/`). Out: paths of executables, and what they answered. Nothing is built
-that is there already; a changed source is another cache entry. They ask no daemon and no registry.
+that is there already; a changed source is another cache entry. What is built comes from the Go module proxy, and go.sum
+holds its checksums. runc is no module: it is looked up on PATH.
 """
 
 from __future__ import annotations
@@ -21,15 +22,20 @@ from typing import Literal
 
 from sim.errors import EnvironmentMissing, InputError
 
-Tool = Literal["graph", "buildx"]
+Tool = Literal["graph", "buildx", "buildkitd", "buildctl"]
 Say = Callable[[str], None]
 
 SOURCES = Path(__file__).parent / "tools_go"
-# What to build, which sources decide the result, and how long it took cold on two cores (libraries.md 1 and 2).
+_MODULES = ("go.mod", "go.sum")
+# What to build, which sources decide the result, and how long it took cold on two cores (libraries.md 1 and 2, design 7).
 _PACKAGES: Mapping[Tool, tuple[str, tuple[str, ...], str]] = {
-    "graph": (".", ("*.go", "go.mod", "go.sum"), "about a minute"),
-    "buildx": ("github.com/docker/buildx/cmd/buildx", ("go.mod", "go.sum"), "about two minutes"),
+    "graph": (".", ("*.go", *_MODULES), "about a minute"),
+    "buildx": ("github.com/docker/buildx/cmd/buildx", _MODULES, "about two minutes"),
+    "buildkitd": ("github.com/moby/buildkit/cmd/buildkitd", _MODULES, "one to three minutes"),
+    "buildctl": ("github.com/moby/buildkit/cmd/buildctl", _MODULES, "about a minute"),
 }
+# No C library in what runs beside other people's containers.
+_STATIC: tuple[Tool, ...] = ("buildkitd", "buildctl")
 _VERSIONED = {"buildkit": "github.com/moby/buildkit", "buildx": "github.com/docker/buildx"}
 
 
@@ -56,7 +62,8 @@ def ensure(tool: Tool, say: Say) -> Path:
     if shutil.which("go") is None:
         raise EnvironmentMissing(
             f"Go is needed to build the tool '{tool}', and there is no 'go' on PATH",
-            hint="install Go 1.26 or later (https://go.dev/dl); a scenario with a fresh lock file needs no Go",
+            hint="install Go 1.26 or later (https://go.dev/dl)"
+            + ("; a scenario with a fresh lock file needs no Go" if tool in ("graph", "buildx") else ""),
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,6 +77,19 @@ def ensure(tool: Tool, say: Say) -> Path:
             hint="set BUILDCAST_CACHE to a writable folder with 300 MB free",
         ) from error
     return path
+
+
+def runc() -> Path:
+    """The program that runs a step's container. Raises EnvironmentMissing with how to get it.
+
+    BuildKit tries the same names in this order (executor/runcexecutor/executor.go of v0.34.2).
+    """
+    for name in ("buildkit-runc", "runc"):
+        if found := shutil.which(name):
+            return Path(found)
+    raise EnvironmentMissing(
+        "runc is needed to run the steps of a build, and it is not on PATH", hint="install it: apt-get install runc"
+    )
 
 
 def run_graph(request: Mapping[str, object], say: Say = lambda _: None) -> dict[str, object]:
@@ -125,7 +145,11 @@ def _build(tool: Tool, path: Path, say: Say) -> None:
     try:
         # GOFLAGS and GOWORK of the user's own projects must not leak in.
         settings = {"GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
-        code, _, err = _run(["go", "build", "-ldflags=-s -w", "-o", str(temporary), package], cwd=SOURCES, env=settings)
+        if tool in _STATIC:
+            settings["CGO_ENABLED"] = "0"
+        # BuildKit tells its version only when the linker wrote it in.
+        flags = f"-ldflags=-s -w -X github.com/moby/buildkit/version.Version={versions()['buildkit']}"
+        code, _, err = _run(["go", "build", flags, "-o", str(temporary), package], cwd=SOURCES, env=settings)
         if code != 0:
             raise EnvironmentMissing(
                 f"building the tool '{tool}' failed: {_last_line(err)}",

@@ -13,6 +13,7 @@ from sim.cli.terminal import Progress, bold, json_text
 from sim.errors import EnvironmentMissing, InputError
 from sim.graph import Graph, Step
 from sim.graph.show import critical_path, to_dot, to_json, tree, width
+from sim.profile.constants import RUN_CORES
 from sim.profile.cost import Cost
 from sim.report.numbers import count
 from sim.report.tables import cut
@@ -119,16 +120,17 @@ def _alone_s(case: Case, graph: Graph) -> Callable[[Step], float]:
 
 
 def _seconds(case: Case, step: Step, cost: Cost) -> float:
-    """The phases of `sim.model.buildkit.daemon` one after the other: latency, download, serial and parallel CPU, write."""
+    """The phases of `sim.model.buildkit.phases` with nothing beside them."""
     daemon, runner = case.profile.daemon, case.farm.runner
     written = daemon.context_byte_cpu_s if step.kind == "context" else daemon.write_byte_cpu_s
     serial_s = cost.cpu_s * cost.serial
     slower = case.farm.platforms.get(step.platform, 1.0) if step.kind == "exec" else 1.0
     compute_s = serial_s + (cost.cpu_s - serial_s) / min(cost.threads, runner.cpus)
     return (
-        (daemon.run_cpu_s if step.kind == "exec" else 0.0)
+        (daemon.run_cpu_s / min(RUN_CORES, runner.cpus) if step.kind == "exec" else 0.0)
         + cost.latency_s
         + cost.download_bytes / runner.network_bytes_per_s
+        + cost.read_bytes / runner.disk_read_bytes_per_s
         + compute_s * slower
-        + cost.write_bytes * written
+        + cost.write_bytes * (written + 1 / runner.disk_write_bytes_per_s)
     )

@@ -44,8 +44,7 @@ def run_work_c(work: WorkC) -> float:
     steps_left = [len(build.steps) for build in builds]
     # Entries are (time, machine), or (time, -1) for the next arrival: only one arrival waits at a time.
     events = [(builds[0].arrived_s, -1)]
-    arrived = 0
-    total_s = 0.0
+    arrived, total_s = 0, 0.0
     while events:
         now_s, place = heappop(events)
         if place < 0:

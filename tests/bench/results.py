@@ -143,6 +143,8 @@ def report(findings: Findings) -> str:
 
 def write(findings: Findings, folder: Path, command: str) -> None:
     """Write bench.md and bench.json; what holds on any machine stands first."""
+    if not set(LIMITS) <= set(findings.numbers()):
+        raise BenchFailed("--write needs all parts", where="bench", hint="leave out --parts")
     versions = {"python": platform.python_version(), "simpy": version("simpy")}
     sizes = {name: getattr(findings.sizes, name) for name in Sizes.__slots__}
     document = {
@@ -218,7 +220,7 @@ def _full(findings: Findings) -> str:
         "Builds of 20 steps (two sources, a context, five COPYs of which two --from, twelve RUNs) on runners with finite\n"
         "cores, memory, disk and network: slots, clones, garbage collection all the time, cache mounts, contexts of fresh and\n"
         "kept checkouts, a pushed gzip image each, failures, cancellations, bursts on one commit, rows of everything.\n"
-        f"Of 20 steps a build: {shares}; the rest has no row. In all: {counts}.\n\n" + _table(rows)
+        f"Of 20 steps a build: {shares}; the rest has no row.\nIn all: {counts}.\n\n" + _table(rows)
     )
     numbers = findings.numbers()
     if "trace_off_cost" in numbers:

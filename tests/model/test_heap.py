@@ -1,7 +1,7 @@
 """SimPy's heap stays small however long a run is: what is in it will happen, but for a few timers that came too late.
 
-A month of the bench's full work (tests/bench/full.py), thin enough for a test. Broken on purpose, it fails: arm a timer in
-`Shared._arm` whether or not the next end moves earlier, and the dead ones outnumber the living.
+A month of the bench's full work (tests/bench/full.py), thin enough for a test. Broken on purpose, it fails: let
+`Shared._fire` take a timer that was replaced by an earlier one for the live one, and each arms another.
 """
 
 from __future__ import annotations

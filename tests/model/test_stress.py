@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from math import inf, isfinite, isnan, nan
+from math import inf, isfinite
 from unittest.mock import patch
 
 import pytest
-from builders import AMD64, Handmade, a_farm, a_graph, a_request, ideal, run, source
 from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
-from stress_builders import ARM64, Drawn, worlds
+from stress_builders import Drawn, worlds
 
 import sim.model.site
-from sim.errors import InputError
-from sim.graph import Graph, Link
 from sim.metrics import summarise
 from sim.model.buildkit.daemon import Daemon
 from sim.model.record import Recorder
 from sim.model.simulate import _Arrivals, simulate
 from sim.model.world import World
-from sim.scenario.farm import Autoscaling, Farm, Override, Runner
 from sim.trace import Meta, Trace
 from sim.trace.meta import Prices
 

@@ -14,6 +14,7 @@ from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, NETWORK, READ, TOGET
 from sim.model.plan.compiled import CONTEXT, EXEC, PREAMBLE
 from sim.model.store.versioned import Versioned
 from sim.profile import Profile
+from sim.profile.constants import RUN_CORES
 
 
 class Costing:
@@ -72,5 +73,5 @@ class Costing:
         ]
         if cost.overlap:
             phases.insert(0, (TOGETHER, len(phases), 0.0))
-        phases.insert(0, (DAEMON_CPU, constants.run_cpu_s, 1.0))
+        phases.insert(0, (DAEMON_CPU, constants.run_cpu_s, RUN_CORES))
         return phases

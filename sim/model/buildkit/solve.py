@@ -15,6 +15,7 @@ from sim.model.buildkit.edge import DAEMON_CPU, DELAY, FAILED, QUEUED, Edge, Pha
 from sim.model.buildkit.search import Search
 from sim.model.plan.compiled import CONTEXT, PREAMBLE, Compiled
 from sim.model.record import Recorder
+from sim.profile.constants import TAIL_CORES
 from sim.workload.request import Request
 
 HISTORY = "[internal] history record"
@@ -106,7 +107,7 @@ class Solve(Search):
         daemon = self.daemon
         self._let_go()
         tail = Edge(self, self.compiled.definition, 0, False)
-        tail.phases = [(DAEMON_CPU, daemon.profile.daemon.tail_cpu_s + self.session.target_cpu_s, 1.0)]
+        tail.phases = [(DAEMON_CPU, daemon.profile.daemon.tail_cpu_s + self.session.target_cpu_s, TAIL_CORES)]
         self._tail = tail
         tail.started_s = daemon.engine.now
         daemon.engine.work(tail, self._answered)
