@@ -13,7 +13,7 @@ from simpy import Environment
 from simpy.events import Event, Timeout
 
 from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, NETWORK, READ, TOGETHER, Phase, T, W, Work
-from sim.model.machine.fair_share import DAEMON, STEPS, DaemonCgroup, FairShare, Host, Machine
+from sim.model.machine.fair_share import DAEMON, STEPS, DaemonCgroup, FairShare, Host, Machine, Pipe
 from sim.model.machine.shared import Shared
 from sim.scenario.farm import Runner
 
@@ -39,6 +39,7 @@ class RunnerEngine:
 
     __slots__ = (
         "_cpu",
+        "_cpu_share",
         "_cpus",
         "_daemon_group",
         "_disk",
@@ -62,6 +63,7 @@ class RunnerEngine:
         self._runner = runner
         self._on_host = host
         self._cpus = Machine(runner.cpus, daemon_cgroup)
+        self._cpu_share: FairShare = self._cpus if host is None else host.host
         self._network_cap = inf
         self.disk_bytes = 0.0  # of transfers that have started
         first = 0
@@ -86,11 +88,11 @@ class RunnerEngine:
     @property
     def cpu_s(self) -> float:
         """Core-seconds done so far."""
-        return self._cpu.share.done_by(self._env._now, self._cpus.groups)
+        return self._cpu_share.done_by(self._env._now, self._cpus.groups)
 
     def cpu_done_s(self, at_s: float) -> float:
         """Core-seconds done by a time at which nothing has changed yet since the last event."""
-        return self._cpu.share.done_by(at_s, self._cpus.groups)
+        return self._cpu_share.done_by(at_s, self._cpus.groups)
 
     def close(self) -> None:
         """The runner has stopped."""
@@ -243,5 +245,4 @@ def _shared(env: Environment, capacity: float) -> Shared | None:
 def _disk(env: Environment, machine: Runner) -> Shared | None:
     """One device whose unit of work is a second of its time."""
     is_limited = min(machine.disk_read_bytes_per_s, machine.disk_write_bytes_per_s) < inf
-    share: FairShare = Machine(1.0)
-    return Shared(env, share, _phase_done) if is_limited else None
+    return Shared(env, Pipe(1.0), _phase_done) if is_limited else None

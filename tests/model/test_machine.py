@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.model.machine import progressive
-from sim.model.machine.fair_share import DAEMON, STEPS, Host, Machine
+from sim.model.machine.fair_share import DAEMON, STEPS, Host, Machine, Pipe
 from sim.model.machine.memory import Memory
 from sim.model.machine.progressive import Node
 
@@ -40,6 +40,13 @@ def test_ends_as_progressive_filling_says(capacity, jobs):
     machine = Machine(capacity)
     assert_same(ends_of(machine, jobs), progressive.ends(capacity, jobs))
     assert abs(machine.work_done - sum(work for _, work, _ in jobs)) <= 1e-8 * max(1.0, machine.work_done)
+
+
+@settings(max_examples=100, deadline=None, print_blob=True)
+@given(capacity=st.sampled_from([1.0, 3.5]), jobs=JOBS)
+def test_a_pipe_ends_as_progressive_filling_says(capacity, jobs):
+    jobs = [(at_s, work, float("inf")) for at_s, work, _ in jobs]
+    assert_same(ends_of(Pipe(capacity), jobs), progressive.ends(capacity, jobs))
 
 
 def machine_tree(capacity, cgroup, caps, groups, running):

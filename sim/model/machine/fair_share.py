@@ -43,7 +43,7 @@ class _Class:
 class Group:
     """Jobs that share an allowance max-min fairly. `work_done` is what they got so far."""
 
-    __slots__ = ("_by_cap", "_classes", "busy", "first", "jobs", "work_done")
+    __slots__ = ("_active", "_by_cap", "busy", "first", "jobs", "work_done")
 
     def __init__(self) -> None:
         self.jobs = 0
@@ -51,43 +51,54 @@ class Group:
         self.work_done = 0.0
         self.first: _Class | None = None
         self._by_cap: dict[float, _Class] = {}
-        self._classes: list[_Class] = []
+        self._active: list[_Class] = []  # with jobs, lowest cap first
 
     def add(self, work: float, cap: float, owner: object, number: int) -> Job:
         """Start a job."""
-        kind = self._by_cap.get(cap) or self._new_class(cap)
+        kind = self._by_cap.get(cap)
+        if kind is None:
+            kind = self._by_cap[cap] = _Class(cap, self)
         if not kind.jobs:
             # An empty class starts anew, so that clocks stay small and exact.
             kind.clock = 0.0
             kind.heap.clear()
+            self._active.append(kind)
+            if len(self._active) > 1:
+                self._active.sort(key=_cap)
         job: Job = [kind.clock + work, number, owner, kind]
         heappush(kind.heap, job)
         kind.jobs += 1
         self.jobs += 1
         return job
 
+    def leave(self, kind: _Class) -> None:
+        """A job of this class has ended or was taken out."""
+        kind.jobs -= 1
+        self.jobs -= 1
+        if not kind.jobs:
+            self._active.remove(kind)
+
     def demand(self) -> float:
         """What the jobs could use."""
-        return sum(kind.cap * kind.jobs for kind in self._classes if kind.jobs)
+        total = 0.0
+        for kind in self._active:
+            total += kind.cap * kind.jobs
+        return total
 
     def caps(self) -> list[float]:
         """The cap of each job."""
-        return [kind.cap for kind in self._classes for _ in range(kind.jobs)]
+        return [kind.cap for kind in self._active for _ in range(kind.jobs)]
 
     def fill(self, allowance: float) -> float:
         """New rates by water-filling over the classes, lowest cap first; returns in how long the first job ends."""
         free, left, soonest = allowance, self.jobs, inf
-        for kind in self._classes:
-            jobs = kind.jobs
-            if not jobs:
-                kind.rate = 0.0
-                continue
+        for kind in self._active:
             rate = free / left
             if kind.cap < rate:
                 rate = kind.cap
             kind.rate = rate
-            free -= rate * jobs
-            left -= jobs
+            free -= rate * kind.jobs
+            left -= kind.jobs
             heap = kind.heap
             while heap[0][2] is None:
                 heappop(heap)
@@ -101,15 +112,12 @@ class Group:
     def advance(self, elapsed: float) -> None:
         """Time passes at the rates of now."""
         self.work_done += self.busy * elapsed
-        for kind in self._classes:
+        for kind in self._active:
             kind.clock += kind.rate * elapsed
 
-    def _new_class(self, cap: float) -> _Class:
-        kind = _Class(cap, self)
-        self._by_cap[cap] = kind
-        self._classes.append(kind)
-        self._classes.sort(key=lambda one: one.cap)
-        return kind
+
+def _cap(kind: _Class) -> float:
+    return kind.cap
 
 
 class FairShare:
@@ -150,8 +158,7 @@ class FairShare:
         kind: _Class = job[3]  # type: ignore[assignment]
         left: float = job[0] - kind.clock  # type: ignore[operator]
         job[2] = None
-        kind.jobs -= 1
-        kind.group.jobs -= 1
+        kind.group.leave(kind)
         self.jobs -= 1
         return left if left > 0.0 else 0.0
 
@@ -166,16 +173,18 @@ class FairShare:
         job = heappop(kind.heap)
         # The job's end becomes the clock: it drops the rounding of many small advances.
         kind.clock = job[0]  # type: ignore[assignment]
-        kind.jobs -= 1
-        group.jobs -= 1
+        group.leave(kind)
         self.jobs -= 1
         return job[2]
 
     def settle(self) -> float:
         """New rates after a change; returns (and keeps) when the next job ends."""
-        soonest = self._share_out() if self.jobs else inf
-        self.next_end_s = self._now + soonest if soonest > 0.0 else self._now
-        return self.next_end_s
+        if not self.jobs:
+            self.next_end_s = inf
+            return inf
+        soonest = self._share_out()
+        self.next_end_s = end_s = self._now + soonest if soonest > 0.0 else self._now
+        return end_s
 
     def _share_out(self) -> float:
         """Give each group its allowance; returns in how long the first job ends, and keeps its group as `_first`."""
@@ -200,8 +209,32 @@ class Machine(FairShare):
         self._steps, self._daemon = Group(), Group()
         super().__init__([self._steps, self._daemon])
 
-    def _share_out(self) -> float:
-        return self.share_out(self.capacity)
+    def add(self, now: float, work: float, cap: float, owner: object, group: int = STEPS) -> Job:
+        """As of all shares."""
+        elapsed = now - self._now
+        if elapsed > 0.0:
+            self._now = now
+            if self._steps.jobs:
+                self._steps.advance(elapsed)
+            if self._daemon.jobs:
+                self._daemon.advance(elapsed)
+        self._arrivals += 1
+        self.jobs += 1
+        return (self._daemon if group else self._steps).add(work, cap, owner, self._arrivals)
+
+    def settle(self) -> float:
+        """As of all shares."""
+        if not self.jobs:
+            self.next_end_s = inf
+            return inf
+        group = self._steps
+        if not self._daemon.jobs:
+            self._first = group
+            soonest = group.fill(self.capacity)
+        else:
+            soonest = self.share_out(self.capacity)
+        self.next_end_s = end_s = self._now + soonest if soonest > 0.0 else self._now
+        return end_s
 
     def share_out(self, allowance: float) -> float:
         """Split an allowance over the two groups; as `_share_out`."""
@@ -233,6 +266,67 @@ class Machine(FairShare):
     def demand(self) -> float:
         """What all its jobs could use together."""
         return min(self.capacity, self._steps.demand() + self._daemon.demand())
+
+
+class Pipe:
+    """A resource without groups and caps, as a disk is: every job has an equal share, so one clock is enough.
+
+    As `FairShare`, but that all jobs are of one kind.
+    """
+
+    __slots__ = ("_arrivals", "_clock", "_heap", "_now", "capacity", "jobs", "next_end_s")
+
+    def __init__(self, capacity: float) -> None:
+        self.capacity = capacity
+        self.jobs = 0
+        self.next_end_s = inf
+        self._clock = 0.0
+        self._now = 0.0
+        self._arrivals = 0
+        self._heap: list[Job] = []
+
+    def add(self, now: float, work: float, _cap: float, owner: object, _group: int = STEPS) -> Job:
+        """Start a job of `work`."""
+        if self.jobs:
+            self._clock += (now - self._now) * self.capacity / self.jobs
+        else:
+            self._clock = 0.0
+            self._heap.clear()
+        self._now = now
+        self._arrivals += 1
+        self.jobs += 1
+        job: Job = [self._clock + work, self._arrivals, owner]
+        heappush(self._heap, job)
+        return job
+
+    def remove(self, now: float, job: Job) -> float:
+        """Take a job out before its end; returns the work left."""
+        self._clock += (now - self._now) * self.capacity / self.jobs
+        self._now = now
+        self.jobs -= 1
+        job[2] = None
+        left: float = job[0] - self._clock  # type: ignore[operator]
+        return left if left > 0.0 else 0.0
+
+    def finish(self, now: float) -> object:
+        """End the job whose end `next_end_s` is; returns its owner."""
+        job = heappop(self._heap)
+        self._clock = job[0]  # type: ignore[assignment]
+        self._now = now
+        self.jobs -= 1
+        return job[2]
+
+    def settle(self) -> float:
+        """After a change; returns (and keeps) when the next job ends."""
+        if not self.jobs:
+            self.next_end_s = inf
+            return inf
+        heap = self._heap
+        while heap[0][2] is None:
+            heappop(heap)
+        wait = (heap[0][0] - self._clock) * self.jobs / self.capacity  # type: ignore[operator]
+        self.next_end_s = end_s = self._now + wait if wait > 0.0 else self._now
+        return end_s
 
 
 class Host(FairShare):
