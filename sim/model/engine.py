@@ -129,33 +129,6 @@ class RunnerEngine:
                 assert share is not None
                 share.remove(job)
 
-    def alone_s(self, phases: list[Phase]) -> float:
-        """How long these phases take with nothing beside them."""
-        total_s, at = 0.0, 0
-        while at < len(phases):
-            kind, amount, _ = phases[at]
-            at += 1
-            if kind == TOGETHER:
-                chains = _chains(phases[at : at + int(amount)])
-                total_s += max(sum(map(self._alone_s, chain)) for chain in chains)
-                at += int(amount)
-            else:
-                total_s += self._alone_s(phases[at - 1])
-        return total_s
-
-    def _alone_s(self, phase: Phase) -> float:
-        kind, amount, cap = phase
-        if amount <= 0.0:
-            return 0.0
-        runner = self._runner
-        if kind in (CPU, DAEMON_CPU):
-            return amount / min(cap, runner.cpus)
-        if kind == DELAY:
-            return amount
-        if kind == NETWORK:
-            return amount / min(cap, runner.network_bytes_per_s)
-        return amount / (runner.disk_read_bytes_per_s if kind == READ else runner.disk_write_bytes_per_s)
-
     def _next_phase(self, work: Work) -> bool:
         """Start the next phase that takes time; False when there is none."""
         phases = work.phases

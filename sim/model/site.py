@@ -231,7 +231,7 @@ class Site:
             seen=self.seen,
             slots=farm.max_parallelism,
             dedup=farm.dedup,
-            memory_bytes=size.memory_bytes,
+            machine=size,
             keep_alive_limit=farm.keep_alive_limit,
             slowdowns={platform: slow for platform, slow in farm.platforms.items() if slow != 1.0},
         )

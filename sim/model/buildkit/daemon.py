@@ -19,6 +19,7 @@ from sim.model.registry import Layer, Pull, Registry
 from sim.model.store.mounts import CacheMounts
 from sim.model.store.volume import Volume
 from sim.profile import Profile
+from sim.scenario.farm import Runner
 
 # The purpose of the uniform draw, and a mark that no other digest carries.
 FAILS = 1
@@ -55,7 +56,7 @@ class Daemon:
         slots: int = 0,
         dedup: bool = True,
         slowdowns: dict[str, float] | None = None,
-        memory_bytes: float = inf,
+        machine: Runner,
         keep_alive_limit: float = inf,
     ) -> None:
         self.engine = engine
@@ -68,7 +69,7 @@ class Daemon:
         self.seen = seen
         self.limited = slots > 0
         self.dedup = dedup
-        self.memory: Memory[Edge] = Memory(memory_bytes)
+        self.memory: Memory[Edge] = Memory(machine.memory_bytes)
         self.keep_alive_limit = keep_alive_limit
         self.builds: dict[Build, None] = {}
         self.exporter = Exporter(
@@ -80,7 +81,7 @@ class Daemon:
             kept=volume.blobs,
             on_blob=self._packed,
         )
-        self._costing = Costing(profile, seed, slowdowns or {}, volume.cache.attempts)
+        self._costing = Costing(profile, seed, slowdowns or {}, volume.cache.attempts, machine)
         self._free = slots
         self._queue: deque[Edge] = deque()
         self._live: dict[int, Edge] = {}
@@ -232,7 +233,6 @@ class Daemon:
             self._receive(edge)
         edge.phases = self._costing.phases(edge)
         if kind == EXEC:
-            edge.alone_s = self.engine.alone_s(edge.phases)
             peak_bytes = edge.cost.memory_bytes
             if peak_bytes:
                 self.memory.claim(edge, peak_bytes)

@@ -68,10 +68,6 @@ class Engine(Protocol):
         """Stop carrying out; `work.cpu_s` becomes what was used."""
         ...
 
-    def alone_s(self, phases: list[Phase]) -> float:
-        """How long these phases take with nothing beside them."""
-        ...
-
 
 class Work:
     """Something that takes time on a machine: phases carried out one after the other, then a call."""

@@ -15,14 +15,19 @@ from sim.model.plan.compiled import CONTEXT, EXEC, PREAMBLE
 from sim.model.store.versioned import Versioned
 from sim.profile import Profile
 from sim.profile.constants import RUN_CORES
+from sim.profile.cost import Cost
+from sim.scenario.farm import Runner
 
 
 class Costing:
     """Phases of vertices on one runner. `slowdowns`: by platform, how many times slower its commands run here."""
 
-    __slots__ = ("_attempts", "_profile", "_seed", "_slowdowns")
+    __slots__ = ("_attempts", "_profile", "_runner", "_seed", "_slowdowns")
 
-    def __init__(self, profile: Profile, seed: int, slowdowns: Mapping[str, float], attempts: Versioned) -> None:
+    def __init__(
+        self, profile: Profile, seed: int, slowdowns: Mapping[str, float], attempts: Versioned, runner: Runner
+    ) -> None:
+        self._runner = runner
         self._profile = profile
         self._seed = seed
         self._slowdowns = slowdowns
@@ -43,14 +48,14 @@ class Costing:
             factor *= cost.warm
         written_bytes = cost.write_bytes * factor
         cpu_s = cost.cpu_s * factor
+        if kind == CONTEXT:
+            sent = edge.sent_bytes
+            return [
+                (NETWORK, sent, edge.owner.request.uplink_bytes_per_s),
+                (DAEMON_CPU, cpu_s + sent * constants.context_byte_cpu_s, 1.0),
+                (WRITE, sent, inf),
+            ]
         if kind != EXEC:
-            if kind == CONTEXT:
-                sent = edge.sent_bytes
-                return [
-                    (NETWORK, sent, edge.owner.request.uplink_bytes_per_s),
-                    (DAEMON_CPU, cpu_s + sent * constants.context_byte_cpu_s, 1.0),
-                    (WRITE, sent, inf),
-                ]
             return [
                 (DELAY, cost.latency_s * factor, 0.0),
                 (NETWORK, cost.download_bytes * factor, inf),
@@ -59,19 +64,46 @@ class Costing:
                 (DAEMON_CPU, written_bytes * constants.write_byte_cpu_s, 1.0),
                 (WRITE, written_bytes, inf),
             ]
+        return self._command(edge, cost, factor, written_bytes)
+
+    def _command(self, edge: Edge, cost: Cost, factor: float, written_bytes: float) -> list[Phase]:
+        """A RUN: the daemon's share, then the command's. `edge.alone_s`: how long that takes with nothing beside it."""
+        constants, runner = self._profile.daemon, self._runner
+        cpus = runner.cpus
+        cpu_s = cost.cpu_s * factor
         if self._slowdowns:
-            cpu_s *= self._slowdowns.get(edge.compiled.platforms[index], 1.0)
-        serial_s = cpu_s * cost.serial
-        phases = [
-            (DELAY, cost.latency_s * factor, 0.0),
-            (NETWORK, cost.download_bytes * factor, inf),
-            (READ, cost.read_bytes * factor, inf),
-            (CPU, serial_s, 1.0),
-            (CPU, cpu_s - serial_s, cost.threads),
-            (CPU, written_bytes * constants.write_byte_cpu_s, 1.0),
-            (WRITE, written_bytes, inf),
-        ]
+            cpu_s *= self._slowdowns.get(edge.compiled.platforms[edge.index], 1.0)
+        one_core_s = written_bytes * constants.write_byte_cpu_s
+        threads = cost.threads if cost.threads < cpus else cpus
+        parts: list[tuple[Phase, float]] = []
+        if cost.latency_s:
+            parts.append(((DELAY, cost.latency_s * factor, 0.0), cost.latency_s * factor))
+        if cost.download_bytes:
+            amount = cost.download_bytes * factor
+            parts.append(((NETWORK, amount, inf), amount / runner.network_bytes_per_s))
+        if cost.read_bytes:
+            amount = cost.read_bytes * factor
+            parts.append(((READ, amount, inf), amount / runner.disk_read_bytes_per_s))
+        if cost.threads == 1.0:  # all that runs on one core is one piece of work
+            one_core_s += cpu_s
+        else:
+            serial_s = cpu_s * cost.serial
+            if serial_s:
+                parts.append(((CPU, serial_s, 1.0), serial_s / min(1.0, cpus)))
+            parts.append(((CPU, cpu_s - serial_s, cost.threads), (cpu_s - serial_s) / threads))
+        if one_core_s:
+            parts.append(((CPU, one_core_s, 1.0), one_core_s / min(1.0, cpus)))
+        if written_bytes:
+            parts.append(((WRITE, written_bytes, inf), written_bytes / runner.disk_write_bytes_per_s))
+        own_s = constants.run_cpu_s / min(RUN_CORES, cpus)
+        phases = [(DAEMON_CPU, constants.run_cpu_s, RUN_CORES)]
         if cost.overlap:
-            phases.insert(0, (TOGETHER, len(phases), 0.0))
-        phases.insert(0, (DAEMON_CPU, constants.run_cpu_s, RUN_CORES))
+            by_resource: dict[int, float] = {}
+            for (kind, _, _), took_s in parts:
+                by_resource[kind] = by_resource.get(kind, 0.0) + took_s
+            phases.append((TOGETHER, len(parts), 0.0))
+            edge.alone_s = own_s + max(by_resource.values(), default=0.0)
+        else:
+            edge.alone_s = own_s + sum(took_s for _, took_s in parts)
+        phases += [phase for phase, _ in parts]
         return phases
