@@ -16,7 +16,7 @@ Key = int | tuple[str, Hashable]
 """What names an item: a record's final key, or kind and name of a context copy or cache mount."""
 
 Candidate = tuple[float, int, Key, int]
-"""Last use (s), number of the item's insertion, its key, number of uses."""
+"""Last use (s), number of the item's insertion, its key, number of uses. No two items have one number: keys never compare."""
 
 
 class Candidates:
@@ -62,7 +62,7 @@ class Candidates:
             self._buckets[candidate[3]] = [candidate]
             insort(self._uses, candidate[3])
         else:
-            insort(bucket, candidate, key=_age)
+            insort(bucket, candidate)
         count = self._at_time.get(last_s)
         if count is None:
             self._at_time[last_s] = 1
@@ -81,7 +81,7 @@ class Candidates:
             del self._buckets[uses]
             del self._uses[bisect_left(self._uses, uses)]
         else:
-            del bucket[bisect_left(bucket, _age(candidate), key=_age)]
+            del bucket[bisect_left(bucket, candidate)]
         count = self._at_time[last_s] - 1
         if count:
             self._at_time[last_s] = count
@@ -113,10 +113,20 @@ class Candidates:
         """The longest unused one's last use; `inf`: nothing may go."""
         return self._times[0] if self._times else inf
 
+    def unused_since(self, cut_off_s: float) -> list[Candidate]:
+        """All whose last use lies no later."""
+        found: list[Candidate] = []
+        for bucket in self._buckets.values():
+            for candidate in bucket:
+                if candidate[0] > cut_off_s:
+                    break
+                found.append(candidate)
+        return found
+
     def oldest(self) -> Key | None:
         """What has been unused for longest."""
         heads = [bucket[0] for bucket in self._buckets.values()]
-        return min(heads, key=_age)[2] if heads else None
+        return min(heads)[2] if heads else None
 
 
 def _age(candidate: Candidate) -> tuple[float, int]:

@@ -42,7 +42,7 @@ def has_old(disk: Disk, limits: CacheLimits, now_s: float) -> bool:
     cut_off_s = others_cut_off_s(disk.used_bytes, limits, now_s)
     if oldest_s > cut_off_s:
         return False
-    return any(key in disk.candidates and disk.usage[key][0] <= cut_off_s for key in disk.others)
+    return disk.other_candidates.oldest_s() <= cut_off_s
 
 
 def others_cut_off_s(used_bytes: float, limits: CacheLimits, now_s: float) -> float:
@@ -70,11 +70,7 @@ def _others(disk: Disk, cut_off_s: float) -> list[Key]:
     gone: list[Key] = []
     total_bytes = _counted_bytes(disk)
     while total_bytes >= OTHERS_MAX_BYTES:
-        old = [
-            (disk.usage[key][0], disk.items[key].number, key, disk.usage[key][1])
-            for key in disk.others
-            if key in disk.candidates and disk.usage[key][0] <= cut_off_s
-        ]
+        old = disk.other_candidates.unused_since(cut_off_s)
         if not old:
             break
         total_bytes -= _drop(disk, by_score(old)[0][2], gone)

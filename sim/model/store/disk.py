@@ -41,7 +41,7 @@ class Disk:
     """Contents by key. `is_limited`: something may be collected some day, so the order of uses matters."""
 
     __slots__ = (
-        "candidates", "children", "holds", "is_limited", "items", "last_change", "others", "touched", "usage",
+        "candidates", "children", "holds", "is_limited", "items", "last_change", "other_candidates", "others", "touched", "usage",
         "used_bytes",
     )  # fmt: skip
 
@@ -53,6 +53,7 @@ class Disk:
         self.holds: dict[Key, int] = {}
         self.others: dict[Key, None] = {}  # keys of contexts and mounts
         self.candidates = Candidates(by_uses)
+        self.other_candidates = Candidates(by_uses)  # those of contexts and mounts once more
         self.touched: dict[Key, None] = {}  # may have become a candidate, or stopped being one
         self.used_bytes = 0.0
         self.last_change: Change | None = None  # None: nobody has forked
@@ -97,6 +98,7 @@ class Disk:
         self.others.pop(key, None)
         self.used_bytes -= item.size_bytes
         self.candidates.discard(key)
+        self.other_candidates.discard(key)
         for parent in item.parents:
             self._leave(parent)
 
@@ -118,8 +120,12 @@ class Disk:
             if key in items and key not in holds and key not in children:
                 last_s, uses = self.usage[key]
                 candidates.put(key, items[key].number, last_s, uses)
+                if type(key) is tuple:
+                    self.other_candidates.put(key, items[key].number, last_s, uses)
             else:
                 candidates.discard(key)
+                if type(key) is tuple:
+                    self.other_candidates.discard(key)
         self.touched.clear()
 
     def oldest_s(self) -> float:
@@ -141,6 +147,7 @@ class Disk:
         twin.children = self.children.copy()
         twin.others = self.others.copy()
         twin.candidates = self.candidates.copy()
+        twin.other_candidates = self.other_candidates.copy()
         twin.touched = dict.fromkeys(self.holds)
         twin.used_bytes = self.used_bytes
         return twin
