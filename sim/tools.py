@@ -22,7 +22,7 @@ from typing import Literal
 
 from sim.errors import EnvironmentMissing, InputError
 
-Tool = Literal["graph", "buildx", "buildkitd", "buildctl"]
+Tool = Literal["graph", "buildx", "buildkitd", "buildctl", "load"]
 Say = Callable[[str], None]
 
 SOURCES = Path(__file__).parent / "tools_go"
@@ -33,9 +33,10 @@ _PACKAGES: Mapping[Tool, tuple[str, tuple[str, ...], str]] = {
     "buildx": ("github.com/docker/buildx/cmd/buildx", _MODULES, "about two minutes"),
     "buildkitd": ("github.com/moby/buildkit/cmd/buildkitd", _MODULES, "one to three minutes"),
     "buildctl": ("github.com/moby/buildkit/cmd/buildctl", _MODULES, "about a minute"),
+    "load": ("./load", ("load/*.go",), "some seconds"),
 }
 # No C library in what runs beside other people's containers.
-_STATIC: tuple[Tool, ...] = ("buildkitd", "buildctl")
+_STATIC: tuple[Tool, ...] = ("buildkitd", "buildctl", "load")
 _VERSIONED = {"buildkit": "github.com/moby/buildkit", "buildx": "github.com/docker/buildx"}
 
 
@@ -54,9 +55,13 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "buildcast"
 
 
-def ensure(tool: Tool, say: Say) -> Path:
-    """The executable, built on first use. Raises EnvironmentMissing without Go, or when the build fails."""
-    path = cache_folder() / "tools" / f"{tool}-{_fingerprint(tool)}"
+def ensure(tool: Tool, say: Say, platform: str = "") -> Path:
+    """The executable, built on first use; for another platform (`linux/386`) where one is named.
+
+    Raises EnvironmentMissing without Go, or when the build fails.
+    """
+    suffix = platform.replace("/", "-") + "-" if platform else ""
+    path = cache_folder() / "tools" / f"{tool}-{suffix}{_fingerprint(tool)}"
     if path.exists():
         return path
     if shutil.which("go") is None:
@@ -69,7 +74,7 @@ def ensure(tool: Tool, say: Say) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _only_one(path.with_suffix(".lock"), say):
             if not path.exists():
-                _build(tool, path, say)
+                _build(tool, path, say, platform)
     except OSError as error:
         raise EnvironmentMissing(
             f"the cache folder cannot be written: {error.strerror or error}",
@@ -136,7 +141,7 @@ def _only_one(path: Path, say: Say) -> Iterator[None]:
         yield
 
 
-def _build(tool: Tool, path: Path, say: Say) -> None:
+def _build(tool: Tool, path: Path, say: Say, platform: str) -> None:
     package, _, duration = _PACKAGES[tool]
     say(f"building the tool '{tool}' once into {path.parent} ({duration})")
     handle, name = tempfile.mkstemp(prefix=f".{tool}.", dir=path.parent)
@@ -147,6 +152,7 @@ def _build(tool: Tool, path: Path, say: Say) -> None:
         settings = {"GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
         if tool in _STATIC:
             settings["CGO_ENABLED"] = "0"
+        settings |= _target(platform)
         # BuildKit tells its version only when the linker wrote it in.
         flags = f"-ldflags=-s -w -X github.com/moby/buildkit/version.Version={versions()['buildkit']}"
         code, _, err = _run(["go", "build", flags, "-o", str(temporary), package], cwd=SOURCES, env=settings)
@@ -159,6 +165,18 @@ def _build(tool: Tool, path: Path, say: Say) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _target(platform: str) -> dict[str, str]:
+    """Go's own names for a platform: `linux/arm/v7` is GOARCH arm, GOARM 7."""
+    system, _, rest = platform.partition("/")
+    architecture, _, variant = rest.partition("/")
+    found = {
+        "GOOS": system,
+        "GOARCH": architecture,
+        "GOARM": variant.removeprefix("v") if architecture == "arm" else "",
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _run(

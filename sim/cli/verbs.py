@@ -30,7 +30,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     chosen, left = parser.parse_known_args(arguments)
     if left:
         verb = verbs[chosen.verb]
-        verb = verb if chosen.verb != "trace" else verb.export  # type: ignore[attr-defined]
+        verb = getattr(verb, "actions", {}).get(getattr(chosen, "action", ""), verb)
         known = [flag for action in verb._actions for flag in action.option_strings]
         verb.error(f"unknown argument {left[0]}{_meant(left[0].partition('=')[0], known)}")
     return chosen
@@ -193,6 +193,39 @@ def _matrix(commands: Commands) -> Parser:
     return verb
 
 
+def _import(commands: Commands) -> Parser:
+    verb = _verb(
+        commands,
+        "import",
+        "inputs:import_logs",
+        "logs and histories of real builds become a measured trace",
+        "import build.jsonl -o out          # buildctl/buildx build --progress=rawjson 2> build.jsonl",
+        "import ci.log app.dockerbuild -o out",
+        "import --daemon unix:///run/buildkit/buildkitd.sock --since 2h -o out",
+    )
+    verb.add_argument(
+        "logs",
+        nargs="*",
+        metavar="LOG",
+        help="rawjson, plain progress, a .dockerbuild bundle, or a listing of `buildctl debug histories`; - is stdin",
+    )
+    verb.add_argument(
+        "--daemon", action="append", default=[], metavar="ADDRESS", help="ask a live buildkitd for its history"
+    )
+    verb.add_argument("--since", type=_interval_s, metavar="TIME", help="only builds begun in the last TIME, as 2h")
+    verb.add_argument(
+        "--hide",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a build arg whose value, taken from this environment variable, must not show in names of steps "
+        "(rawjson and plain logs show it; histories and bundles say which values are args)",
+    )
+    verb.add_argument("-o", dest="out", metavar="DIR", help="write the trace here")
+    verb.add_argument("--format", choices=["parquet", "jsonl"], default="parquet", help="of the trace's tables")
+    return verb
+
+
 def _trace(commands: Commands) -> Parser:
     made: Parser = commands.add_parser("trace", help="work with traces: `trace export`", allow_abbrev=False)
     actions = made.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
@@ -206,7 +239,62 @@ def _trace(commands: Commands) -> Parser:
     )
     verb.add_argument("trace", metavar="TRACE", help="the folder that `buildcast run -o` wrote")
     verb.add_argument("-o", dest="out", metavar="FILE", help="default: TRACE.perfetto.json beside it; - is stdout")
-    made.export = verb  # type: ignore[attr-defined]
+    made.actions = {"export": verb}  # type: ignore[attr-defined]
+    return made
+
+
+def _fleet(commands: Commands) -> Parser:
+    made: Parser = commands.add_parser(
+        "fleet",
+        help="real BuildKit daemons on this machine: `fleet install`, `up`, `status`, `down`",
+        description="Real BuildKit daemons on this machine, one for every runner of a farm. Needs root.",
+        allow_abbrev=False,
+    )
+    actions = made.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
+    install = _verb(
+        actions,
+        "install",
+        "fleet:install",
+        "build the pinned BuildKit from source, once; look for runc",
+        "fleet install",
+    )
+    up = _verb(
+        actions,
+        "up",
+        "fleet:up",
+        "start one daemon for every project and native platform; they stay up",
+        "fleet up scenarios/three-stage --set farm.runner.cpus=1",
+        "fleet up scenarios/mixed --set farm.runner.cpus=2 --json",
+        "fleet up scenarios/three-stage --node linux/arm64=tcp://build-arm:1234 "
+        "--tls-ca ca.pem --tls-cert cert.pem --tls-key key.pem",
+    )
+    up.add_argument("scenario", metavar="SCENARIO", help=_SCENARIO)
+    _sets(up)
+    up.add_argument(
+        "--node",
+        action="append",
+        default=[],
+        metavar="PLATFORM=ADDRESS",
+        help="a buildkitd on another machine, for one platform: linux/arm64=tcp://HOST:PORT",
+    )
+    for name, what in (("ca", "the authority that signed"), ("cert", "the client's"), ("key", "the client's")):
+        up.add_argument(
+            f"--tls-{name}", metavar="FILE", help=f"PEM file for --node: {what} {name if name != 'ca' else 'nodes'}"
+        )
+    status = _verb(
+        actions,
+        "status",
+        "fleet:status",
+        "what stands, and what a killed run has left",
+        "fleet status",
+        "fleet status --json",
+    )
+    down = _verb(actions, "down", "fleet:down", "end and remove all of it, leftovers too", "fleet down")
+    for one in (up, status, down):
+        one.add_argument(
+            "--folder", metavar="DIR", help="where daemons keep their caches (default: buildcast's cache folder)"
+        )
+    made.actions = {"install": install, "up": up, "status": status, "down": down}  # type: ignore[attr-defined]
     return made
 
 
@@ -216,7 +304,9 @@ _VERBS: dict[str, Callable[[Commands], Parser]] = {
     "run": _run,
     "compare": _compare,
     "matrix": _matrix,
+    "import": _import,
     "trace": _trace,
+    "fleet": _fleet,
 }
 
 

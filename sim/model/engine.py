@@ -174,20 +174,32 @@ class RunnerEngine:
         """Start chains of phases at once; False when none of them takes time."""
         parts = []
         for chain in _chains(phases):
-            part = Work(chain)
+            part = _Part(chain, work)
             part.engine = self
-            part.then = lambda ended: self._part_ended(work, ended)
             if self._next_phase(part):
                 parts.append(part)
         work.job = tuple(parts)
         return bool(parts)
 
-    def _part_ended(self, work: Work, part: Work) -> None:
-        work.cpu_s += part.cpu_s
-        left = tuple(one for one in work.job if one is not part)  # type: ignore[attr-defined]
-        work.job = left
-        if not left:
-            _phase_done(work)
+
+class _Part(Work):
+    """Phases of a work that run beside others of it."""
+
+    __slots__ = ("whole",)
+
+    def __init__(self, phases: list[Phase], whole: Work) -> None:
+        super().__init__(phases)
+        self.whole = whole
+        self.then = _part_ended
+
+
+def _part_ended(part: _Part) -> None:
+    work = part.whole
+    work.cpu_s += part.cpu_s
+    left = tuple(one for one in work.job if one is not part)  # type: ignore[attr-defined]
+    work.job = left
+    if not left:
+        _phase_done(work)
 
 
 def _phase_done(owner: object) -> None:

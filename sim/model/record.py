@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sim.model.buildkit.edge import Build, Edge, Work
+from sim.model.buildkit.edge import Build, Edge
 from sim.model.buildkit.exports import Vertex
-from sim.model.plan.compiled import KIND_NAMES
+from sim.model.plan.compiled import CONTEXT, KIND_NAMES
 from sim.trace import Cell, Meta, Table, Trace
+from sim.trace.rows import Rows
 
 Row = tuple[Cell, ...]
 
@@ -21,7 +22,7 @@ class Recorder:
     def __init__(self, *, steps: bool = True) -> None:
         self.keeps_steps = steps
         self.builds: list[Row] = []
-        self.steps: list[Row] = []
+        self.steps = Rows("steps")
         self.runners: list[Row] = []
         self.samples: list[Row] = []
         self.cache_byte_s = 0.0
@@ -51,14 +52,15 @@ class Recorder:
                 self.alone_s += edge.alone_s
         if not self.keeps_steps:
             return
-        compiled = build.compiled
+        kind = build.compiled.kinds[index]
+        written_bytes = edge.sent_bytes if kind == CONTEXT else cost.write_bytes * edge.scale
         self.steps.append(
             (
                 build.build,
                 name,
                 edge.key,
                 build.inputs[index],
-                KIND_NAMES[compiled.kinds[index]],
+                KIND_NAMES[kind],
                 outcome,
                 edge.fault,
                 ready_s,
@@ -70,9 +72,9 @@ class Recorder:
                 edge.cpu_s if pays else 0.0,
                 0.0 if pays or outcome == "cancelled" else edge.cpu_s,
                 cost.threads,
-                cost.read_bytes if mine else 0.0,
-                cost.write_bytes if mine else 0.0,
-                cost.download_bytes + edge.sent_bytes if mine else 0.0,
+                cost.read_bytes * edge.scale if pays else 0.0,
+                written_bytes if pays else 0.0,
+                cost.download_bytes * edge.scale + edge.sent_bytes + edge.pulled_bytes if pays else 0.0,
                 0.0,
                 cost.memory_bytes if mine else None,
                 (edge.miss or None) if mine else None,
@@ -141,11 +143,20 @@ class Recorder:
                 )
             )
 
-    def overhead(self, build: Build, name: str, work: Work, started_s: float, ended_s: float) -> None:
+    def overhead(
+        self,
+        build: Build,
+        name: str,
+        cpu_s: float,
+        started_s: float,
+        ended_s: float,
+        outcome: str = "executed",
+        received_bytes: float = 0.0,
+    ) -> None:
         """Work of the daemon for a build that is no vertex."""
         if self.keeps_steps:
-            row = (build.build, name, 0, (), "overhead", "executed", "", started_s, started_s, ended_s, 0.0, None)
-            self.steps.append((*row, build.runner, work.cpu_s, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, None, None))
+            row = (build.build, name, 0, (), "overhead", outcome, "", started_s, started_s, ended_s, 0.0, None)
+            self.steps.append((*row, build.runner, cpu_s, 0.0, 1.0, 0.0, 0.0, received_bytes, 0.0, None, None))
 
     def trace(self, meta: Meta | None, seed: int) -> Trace:
         """All rows as a trace; `meta` says what the caller knows of the run."""
@@ -159,7 +170,7 @@ class Recorder:
         )
         return Trace(
             builds=Table.from_rows("builds", self.builds),
-            steps=Table.from_rows("steps", self.steps),
+            steps=self.steps.table(),
             runners=Table.from_rows("runners", self.runners),
             samples=Table.from_rows("samples", self.samples),
             meta=meta,

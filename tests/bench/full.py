@@ -257,7 +257,7 @@ class _Requests:
         self._random = Random(f"full work {seed}")
         self._graphs = graphs
         self._rate_per_s = rate_per_s
-        self._versions: dict[str, int] = {}
+        self._versions: dict[str, tuple[str, int]] = {}  # pairs that all later contents share
         self._now_s = 0.0
         self._older: deque[Request] = deque(maxlen=400)
 
@@ -295,7 +295,7 @@ class _Requests:
             changed += ["package.json", "package-lock.json"]
         if random.random() < 0.15:
             changed.append(f"{target}/config/")
-        self._versions |= dict.fromkeys(changed, commit)
+        self._versions |= {path: (path, commit) for path in changed}
         keeps = random.random() < 0.4  # a developer, whose checkout and runner's copy stay; else a fresh CI job
         tests = next(step for step in self._graphs.graph(target).steps if step.op == "RUN npm test")
         return Request(
@@ -303,7 +303,7 @@ class _Requests:
             self._now_s,
             target,
             (target,),
-            content=Content(tuple(sorted(self._versions.items()))),
+            content=Content(tuple(sorted(self._versions.values()))),
             commit=commit,
             branch=random.randrange(8),
             no_cache=random.random() < 0.02,

@@ -120,7 +120,7 @@ class Daemon:
     def leave(self, edge: Edge, solve: Build) -> None:
         """A solve gives up on a vertex in flight; without any waiter left the vertex is cancelled."""
         edge.waiters = [waiter for waiter in edge.waiters if waiter[0] is not solve]
-        if edge.waiters:
+        if edge.waiters or edge.state >= DONE:  # done: it is about to tell those who waited
             return
         if edge.state == QUEUED:
             if edge in self._queue:
@@ -130,6 +130,7 @@ class Daemon:
             self.memory.give_back(edge)
             if edge.pull is not None:
                 edge.pull.cancel()
+                self._count_pull(edge, edge.pull)
             if edge.copy is not None:
                 self.volume.copies.lose(edge.copy, self.engine.now)
             self._count_attempt(edge.key)
@@ -219,10 +220,14 @@ class Daemon:
 
     def _pulled(self, edge: Edge, layers: dict[int, Layer], pull: Pull) -> None:
         edge.pull = None
-        edge.cpu_s += pull.cpu_s
+        self._count_pull(edge, pull)
         edge.started_s = self.engine.now
         self.volume.pulled(layers, self.engine.now)
         self._carry_out(edge)
+
+    def _count_pull(self, edge: Edge, pull: Pull) -> None:
+        edge.cpu_s += pull.cpu_s
+        edge.pulled_bytes += pull.received_bytes
 
     def _packed(self, layer: int, packed_bytes: float) -> None:
         self.volume.packed(layer, packed_bytes, self.engine.now)

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING
 
 from sim.model.buildkit.exports import CacheExport, Export
 from sim.model.plan.compiled import CONTEXT, PREAMBLE, SOURCE
-from sim.model.registry import NO_CACHE, CacheRecord, Layer, Manifest
+from sim.model.registry import NO_CACHE, CacheRecord, Layer, Manifest, Pull
 from sim.workload.output import Output
 
 if TYPE_CHECKING:
     from sim.model.buildkit.solve import Solve
 
+PULL = "[internal] pull layers for an export"
+
 
 class Delivery:
     """One build's imports and exports. `sent_bytes`: to registries and to its client."""
 
-    __slots__ = ("_export", "_reference", "_solve", "imported", "outputs", "sent_bytes")
+    __slots__ = ("_export", "_pull", "_pull_s", "_reference", "_solve", "imported", "outputs", "sent_bytes")
 
     def __init__(self, solve: Solve, outputs: tuple[Output, ...], reference: Hashable) -> None:
         self.outputs = outputs
@@ -29,6 +31,8 @@ class Delivery:
         self._solve = solve
         self._reference = reference
         self._export: Export | None = None
+        self._pull: Pull | None = None
+        self._pull_s = 0.0
 
     def open(self) -> None:
         """Read the cache manifest, if the build imports one: what it names may be hit (buildkit-semantics 7)."""
@@ -54,17 +58,21 @@ class Delivery:
             layers = daemon.volume.lazy_below(keys)
             if layers:
 
-                def pulled(_: object) -> None:
+                def pulled(pull: Pull) -> None:
+                    self._record_pull(pull, "executed")
                     daemon.volume.pulled(layers, daemon.engine.now)
-                    if self._solve.live:
-                        self._start(outputs, then)
+                    self._start(outputs, then)
 
-                daemon.exporter.pull(list(layers.values()), pulled)
+                self._pull_s = daemon.engine.now
+                self._pull = daemon.exporter.pull(list(layers.values()), pulled)
                 return
         self._start(outputs, then)
 
     def cancel(self) -> None:
-        """The build is over before its export: uploads stop."""
+        """The build is over before its export: pulls and uploads stop."""
+        if self._pull is not None:
+            self._pull.cancel()
+            self._record_pull(self._pull, "cancelled")
         export, self._export = self._export, None
         if export is not None:
             export.cancel()
@@ -85,6 +93,11 @@ class Delivery:
             cache = CacheExport(self._reference, self._layers(steps), self._manifest(steps))
         layers = self._layers(solve.compiled.layers)
         self._export = solve.daemon.exporter.export(solve.build, layers, outputs, done, cache)
+
+    def _record_pull(self, pull: Pull, outcome: str) -> None:
+        self._pull = None
+        solve, now_s = self._solve, self._solve.daemon.engine.now
+        solve.session.recorder.overhead(solve, PULL, pull.cpu_s, self._pull_s, now_s, outcome, pull.received_bytes)
 
     def _record(self, export: Export) -> None:
         self.sent_bytes += export.sent_bytes

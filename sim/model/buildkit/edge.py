@@ -91,6 +91,7 @@ class Edge(Work):
         "compiled",
         "completed_s",
         "copy",
+        "cost",
         "executed",
         "fault",
         "holders",
@@ -106,7 +107,9 @@ class Edge(Work):
         "owner",
         "paid",
         "pull",
+        "pulled_bytes",
         "result",
+        "scale",
         "sent_bytes",
         "started_s",
         "state",
@@ -119,6 +122,7 @@ class Edge(Work):
         self.owner = owner
         self.compiled = owner.compiled
         self.index = index
+        self.cost: Cost = owner.compiled.costs[index]
         self.key = key
         self.no_cache = no_cache
         self.name = owner.names[index]
@@ -140,12 +144,9 @@ class Edge(Work):
         self.miss = ""
         self.fault = ""
         self.sent_bytes = 0.0
+        self.pulled_bytes = 0.0
+        self.scale = 1.0  # what its draw and its cache mounts make of the amounts of its cost
         self.warm = False
-
-    @property
-    def cost(self) -> Cost:
-        """What the step costs."""
-        return self.compiled.costs[self.index]
 
 
 def _nothing(_: object) -> None:

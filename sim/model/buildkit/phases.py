@@ -46,6 +46,7 @@ class Costing:
             factor = self._profile.factor(self._seed, edge.key, attempt, cost.spread)
         if edge.warm:
             factor *= cost.warm
+        edge.scale = factor
         written_bytes = cost.write_bytes * factor
         cpu_s = cost.cpu_s * factor
         if kind == CONTEXT:

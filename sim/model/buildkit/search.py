@@ -8,7 +8,7 @@ what copies from it fail, then a second look-up by content (early cut-off).
 from __future__ import annotations
 
 from sim.model.buildkit.daemon import Daemon
-from sim.model.buildkit.edge import DONE, FAILED, Edge
+from sim.model.buildkit.edge import DONE, FAILED, QUEUED, Edge
 from sim.model.buildkit.shown import Shown
 from sim.model.plan.compiled import CONTEXT, COPY, EXEC, MERGE, Compiled
 from sim.model.plan.known import Known
@@ -190,8 +190,12 @@ class Search:
         if edge is not None:
             if edge.state < DONE:
                 self._take_off(edge, index)
+                if len(self._flights) > 1:
+                    self._leave_below(index)
             else:
                 self._hold(edge)
+                if self._flights:
+                    self._leave_below(index)
                 if edge.state == FAILED:
                     self._shown.edge(edge, index, "failed", self._wanted_s[index])
                     self._fail(self.names[index], edge.fault)
@@ -205,10 +209,42 @@ class Search:
             return False
         daemon.cache.hold(key)
         self._loaded.append(key)
+        if self._flights:
+            self._leave_below(index)
         self._shown.hit(index, key, None)
         self._end_step(index, key, result)
         self._report_below(index)
         return True
+
+    def _leave_below(self, hit: int) -> None:
+        """A step that hits or joins needs its inputs no more: what only it wanted is cancelled (semantics 1; edge.go 931)."""
+        compiled, status = self.compiled, self._status
+        needed: set[int] = set()
+        stack = list(compiled.results)
+        while stack:
+            index = stack.pop()
+            if index not in needed:
+                needed.add(index)
+                if index != hit and status[index] not in (FLYING, ENDED):
+                    stack += compiled.inputs[index]
+        for index in range(compiled.size):
+            if status[index] in (WANTED, HELD, READY) and index not in needed:
+                status[index] = IDLE
+        for edge, index in list(self._flights.items()):
+            if index >= compiled.size or compiled.kinds[index] == CONTEXT:
+                continue
+            # Two steps of a build may have come to one key.
+            if not any(build is self and other in needed for build, other in edge.waiters):
+                status[index] = IDLE
+                del self._flights[edge]
+                self._leave(edge, index)
+
+    def _leave(self, edge: Edge, index: int) -> None:
+        """Give up on a vertex in flight; what runs and nobody else wants is killed, and shows as cancelled."""
+        was_queued = edge.state == QUEUED
+        self.daemon.leave(edge, self)
+        if not was_queued:
+            self._shown.edge(edge, index, "cancelled", self._wanted_s[index])
 
     def _take_off(self, edge: Edge, index: int) -> None:
         """Wait for a vertex in flight."""

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from sim.model.buildkit.daemon import Daemon
 from sim.model.buildkit.delivery import Delivery
-from sim.model.buildkit.edge import DAEMON_CPU, DELAY, FAILED, QUEUED, Edge, Phase
-from sim.model.buildkit.search import Search
+from sim.model.buildkit.edge import DAEMON_CPU, DELAY, FAILED, Edge, Phase
+from sim.model.buildkit.search import IDLE, Search
 from sim.model.plan.compiled import CONTEXT, PREAMBLE, Compiled
 from sim.model.record import Recorder
 from sim.profile.constants import TAIL_CORES
@@ -139,9 +139,11 @@ class Solve(Search):
         self.daemon.engine.work(self._tail, self._answered)
 
     def vertex_ended(self, edge: Edge, index: int) -> None:
-        """A vertex that this solve waited for has ended."""
+        """A vertex that this solve waited for has ended; it may have given up since the vertex began to tell its waiters."""
         self._flights.pop(edge, None)
         kind = self.compiled.kinds[index]
+        if not self.live or (self._status[index] == IDLE and kind != PREAMBLE):
+            return
         if edge.state == FAILED:
             self._shown.edge(edge, index, "failed", self._wanted_s[index])
             self._fail(self.names[index], edge.fault)
@@ -185,28 +187,30 @@ class Solve(Search):
         self.session.failed(self)
 
     def _leave_all(self) -> None:
-        """Leave everything in flight; what runs and nobody else wants is killed, and shows as cancelled."""
+        """Leave everything in flight."""
         self.live = False
         self._agenda.clear()
         self._ready.clear()
-        if self._tail is not None:
-            self.daemon.engine.stop(self._tail)
+        tail = self._tail
+        if tail is not None:
+            self.daemon.engine.stop(tail)
+            self._record_tail(tail, "cancelled")
         self.delivery.cancel()
         flights, self._flights = self._flights, {}
         for edge, index in flights.items():
-            was_queued = edge.state == QUEUED
-            self.daemon.leave(edge, self)
-            if not was_queued:
-                self._shown.edge(edge, index, "cancelled", self._wanted_s[index])
+            self._leave(edge, index)
 
     def _answered(self, tail: Edge) -> None:
         self.live = False
-        if tail.cpu_s:
-            self.session.recorder.overhead(self, HISTORY, tail, tail.started_s, self.daemon.engine.now)
+        self._record_tail(tail, "executed")
         self._let_go()
         self.daemon.builds.pop(self, None)
         self.daemon.build_ended()
         self.on_end(self)
+
+    def _record_tail(self, tail: Edge, outcome: str) -> None:
+        if tail.cpu_s:
+            self.session.recorder.overhead(self, HISTORY, tail.cpu_s, tail.started_s, self.daemon.engine.now, outcome)
 
     def _let_go(self) -> None:
         held, self._held = self._held, []

@@ -88,7 +88,7 @@ class Compiled:
         self.layers = self._chain()
         self._classify()
         self._parts = [self._key_parts(index) for index in range(self.size)]
-        self._touched: dict[str, tuple[tuple[int, int], ...]] = {}
+        self._touched: dict[str, tuple[tuple[tuple[int, int], ...], int]] = {}
         self._keys: dict[Content, Keys] = {}
         self._selections: dict[int, Selection] = {}
 
@@ -137,9 +137,10 @@ class Compiled:
     def _make_keys(self, content: Content) -> Keys:
         selected: dict[tuple[int, int], int] = {}
         for path, version in content.versions:
-            for place in self._touches(path):
+            places, path_number = self._touches(path)
+            for place in places:
                 # Doubled, for Python hashes -1 and -2 alike, and those are the versions of the first two edits.
-                selected[place] = hash((selected.get(place, 0), number(path), 2 * version))
+                selected[place] = hash((selected.get(place, 0), path_number, 2 * version))
         definition: list[int] = []
         for index, parts in enumerate(self._parts):
             key = self.ops[index]
@@ -149,18 +150,19 @@ class Compiled:
             definition.append(key)
         return Keys(definition, selected)
 
-    def _touches(self, path: str) -> tuple[tuple[int, int], ...]:
-        """The (step, input position) of every context selection that a change of `path` reaches."""
+    def _touches(self, path: str) -> tuple[tuple[tuple[int, int], ...], int]:
+        """The (step, input position) of every context selection that a change of `path` reaches, and the path's number."""
         places = self._touched.get(path)
         if places is None:
             graph = self.graph
-            places = self._touched[path] = tuple(
+            reached = tuple(
                 (index, position)
                 for index, step in enumerate(graph.steps)
                 for position, given in enumerate(step.inputs)
                 if self.kinds[given.step] == CONTEXT
                 and touches(graph.contexts[graph.steps[given.step].source], given.paths, path)
             )
+            places = self._touched[path] = (reached, number(path))
         return places
 
     def final_key(self, index: int, selected: dict[tuple[int, int], int], finals: list[int]) -> int:

@@ -58,6 +58,7 @@ def _fill(compiled: Compiled, place: Place, profile: Profile, seed: int, importe
     keys = compiled.keys(Content())
     finals: list[int] = []
     results: list[int] = []
+    held: list[int] = []
     for index in range(compiled.size):
         by_position = [
             results[given] if position in compiled.content_positions[index] else finals[given]
@@ -78,14 +79,16 @@ def _fill(compiled: Compiled, place: Place, profile: Profile, seed: int, importe
             parents = tuple(finals[given] for given in compiled.parents[index])
             cpu_s = _usual_cpu_s(compiled, index, profile)
             cache.add_record(key, result, 0.0, compiled.layer_bytes[index], parents, cpu_s)
-            cache.hold(key)
-            cache.release(key, 0.0)
+        cache.hold(key)  # until all of the part is there, as a build would
+        held.append(key)
         if compiled.content_inputs[index]:
             cache.add_link(compiled.link_key(index, keys, imported), key)
         for mount in compiled.mounts[index]:
             cache.put_item("mount", (mount.id, 0), compiled.mount_bytes[index] / len(compiled.mounts[index]), 0.0)
         seen.keys[key] = -1
         seen.ops.add(compiled.ops[index])
+    for key in held:
+        cache.release(key, 0.0)
     return results
 
 

@@ -1,0 +1,246 @@
+"""What ran on each runner of a trace, from when to when: the input of every fit.
+
+In: a `Trace`, measured or simulated, and what is known of its farm. Out: `Execution`s by `Observation`. A step that was
+shared or cached used nothing; one that was cancelled used the machine until it was killed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from math import isnan
+from typing import Literal
+
+from sim.errors import InputError
+from sim.scenario.farm import Runner
+from sim.trace import RUNNERS, Cell, Json, Trace
+
+Kind = Literal["exec", "copy", "context", "source", "merge", "export", "preamble", "tail"]
+ENDED = ("executed", "failed", "cancelled")
+
+_LOCKED = re.compile(r"--mount=(?=\S*type=cache)(?=\S*sharing=locked)(\S+)")
+_CACHE = re.compile(r"--mount=(?=\S*type=cache)(\S+)")
+_MOUNT_ID = re.compile(r"(?:^|,)id=([^,]+)")
+_MOUNT_TARGET = re.compile(r"(?:^|,)(?:target|dst|destination)=([^,]+)")
+_PREFIX = re.compile(r"^\[(?P<inside>[^\]]*?)\s*(?P<number>\d+/\d+)\] (?P<command>.*)$", re.DOTALL)
+_PLATFORM = re.compile(r"^\w+/\w+(/\w+)?$")
+_SHORT_S = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One vertex that used a runner. `started_s`: its slot and its locked mounts are held, its work begins.
+
+    `is_whole`: it ran to its own end. `is_warm`: its cache mount had been filled before. Amounts that nobody measured are
+    None; `cpu_s` is the command's own, without the daemon's share.
+    """
+
+    runner: int
+    build: int
+    name: str
+    kind: Kind
+    platform: str
+    started_s: float
+    completed_s: float
+    is_whole: bool = True
+    is_ok: bool = True
+    is_warm: bool = False
+    cpu_s: float | None = None
+    bytes: float | None = None
+
+    @property
+    def took_s(self) -> float:
+        """Seconds from the start of its work to its end."""
+        return self.completed_s - self.started_s
+
+    @property
+    def command(self) -> str:
+        """The name without `[target platform stage 2/5]`."""
+        found = _PREFIX.match(self.name)
+        return found["command"] if found else self.name
+
+    @property
+    def stage(self) -> str:
+        """The stage as the name says it: the last word before the step's number; empty where there is none."""
+        found = _PREFIX.match(self.name)
+        words = [word for word in found["inside"].split() if not _PLATFORM.match(word)] if found else []
+        return words[-1] if words else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A trace made ready for fits: its executions in order of start, and the machines they ran on.
+
+    `gaps_s` are seconds between a build's start and its first vertex: what the client and the connection take.
+    """
+
+    name: str
+    executions: tuple[Execution, ...]
+    runners: Mapping[int, Runner]
+    host: Runner | None = None
+    slowdowns: Mapping[str, float] = field(default_factory=dict)
+    gaps_s: tuple[float, ...] = ()
+
+
+def observe(trace: Trace, *, where: str = "", cpus: float | None = None, farm: Mapping[str, Json] | None = None) -> Observation:
+    """The executions of a trace. `cpus`: cores of its runners where the trace does not say; `farm`: instead of meta's.
+
+    InputError: no steps with times, or nobody knows the cores.
+    """
+    where = where or trace.meta.name
+    found = _executions(trace)
+    if not found:
+        hint = "calibrate from a replay, or from logs with times (rawjson, buildx history)"
+        raise InputError("holds no step with a start and an end", where=where, hint=hint)
+    farm = farm if farm is not None else _mapping(trace.meta.scenario.get("farm"))
+    runners = _runners(trace, farm, cpus, {one.runner for one in found}, where)
+    host = farm.get("host")
+    slow = {str(name): _number(factor) for name, factor in _mapping(farm.get("platforms")).items()}
+    return Observation(
+        name=where,
+        executions=tuple(sorted(found, key=lambda one: (one.started_s, one.completed_s))),
+        runners=runners,
+        host=_runner(_mapping(host)) if host else None,
+        slowdowns={name: factor for name, factor in slow.items() if factor != 1.0},
+        gaps_s=_gaps(trace, found),
+    )
+
+
+def _executions(trace: Trace) -> list[Execution]:
+    platform_of = {_whole(row[0]): str(row[2] or "") for row in trace.runners.rows()}
+    builds = {_whole(row["build"]): row for row in _named(trace, "builds")}
+    is_measured = trace.meta.source == "measured"
+    found: list[Execution] = []
+    for row in _named(trace, "steps"):
+        started_s, completed_s = row["started_s"], row["completed_s"]
+        if row["outcome"] not in ENDED or started_s is None or completed_s is None or row["kind"] == "overhead":
+            continue
+        runner = _whole(row["runner"] if row["runner"] is not None else 0)
+        kind, name = str(row["kind"]), str(row["step"])
+        asked = (builds.get(_whole(row["build"])) or {}).get("platforms") or ()
+        platform = str(asked[0]) if len(asked) == 1 else platform_of.get(runner, "")  # type: ignore[arg-type, index]
+        found.append(
+            Execution(
+                runner=runner,
+                build=_whole(row["build"]),
+                name=name,
+                kind="preamble" if name.startswith("[internal] load ") and kind == "source" else kind,  # type: ignore[arg-type]
+                platform=platform,
+                started_s=_number(started_s) + _number(row["lock_wait_s"] or 0.0),
+                completed_s=_number(completed_s),
+                is_whole=row["outcome"] != "cancelled",
+                is_ok=row["outcome"] == "executed",
+                cpu_s=_number(row["cpu_s"]) if is_measured and row["cpu_s"] and kind == "exec" else None,
+                bytes=_moved(row, kind),
+            )
+        )
+    found = [one for one in _mounts_known(found, trace) if one.took_s > _SHORT_S]
+    return found + _tails(builds, trace, platform_of)
+
+
+def _moved(row: Mapping[str, Cell], kind: str) -> float | None:
+    value = row["received_bytes"] if kind == "context" else row["written_bytes"]
+    return None if value is None or isnan(_number(value)) else _number(value)
+
+
+def _mounts_known(found: list[Execution], trace: Trace) -> list[Execution]:
+    """Who waited for a locked mount, where nobody measured it, and whose cache mounts had been filled before.
+
+    Whoever held the same lock and ended while a step ran was before it (buildkit-semantics 4).
+    """
+    waits_known = bool((trace.steps.numbers("lock_wait_s") >= 0.0).any())
+    by_lock: dict[tuple[int, str], list[int]] = defaultdict(list)
+    filled: set[tuple[int, str]] = set()
+    for at in sorted(range(len(found)), key=lambda at: found[at].completed_s):
+        one = found[at]
+        if one.kind != "exec":
+            continue
+        mounts = [(one.runner, _mount_id(text)) for text in _CACHE.findall(one.name)]
+        if mounts and all(mount in filled for mount in mounts):
+            one = replace(one, is_warm=True)
+        filled.update(mounts)
+        if not waits_known:
+            locks = [(one.runner, _mount_id(text)) for text in _LOCKED.findall(one.name)]
+            before_s = [found[other].completed_s for lock in locks for other in by_lock[lock]]
+            one = replace(one, started_s=min(max([one.started_s, *before_s]), one.completed_s))
+            for lock in locks:
+                by_lock[lock].append(at)
+        found[at] = one
+    return found
+
+
+def _mount_id(text: str) -> str:
+    found = _MOUNT_ID.search(text) or _MOUNT_TARGET.search(text)
+    return found[1] if found else text
+
+
+def _tails(
+    builds: Mapping[int, Mapping[str, Cell]], trace: Trace, platform_of: Mapping[int, str]
+) -> list[Execution]:
+    """The history record of each build: from its last vertex to its end."""
+    last_s: dict[int, float] = {}
+    for row in _named(trace, "steps"):
+        if row["completed_s"] is not None and row["kind"] != "overhead":
+            at = _whole(row["build"])
+            last_s[at] = max(last_s.get(at, 0.0), _number(row["completed_s"]))
+    found = []
+    for at, row in builds.items():
+        if row["outcome"] == "ok" and row["completed_s"] is not None and at in last_s:
+            runner = _whole(row["runner"] if row["runner"] is not None else 0)
+            ended_s = _number(row["completed_s"])
+            if ended_s - last_s[at] > _SHORT_S:
+                platform = platform_of.get(runner, "")
+                found.append(Execution(runner, at, "history record", "tail", platform, last_s[at], ended_s))
+    return found
+
+
+def _gaps(trace: Trace, found: Sequence[Execution]) -> tuple[float, ...]:
+    first_s: dict[int, float] = {}
+    for one in found:
+        if one.kind == "preamble":
+            first_s[one.build] = min(first_s.get(one.build, one.started_s), one.started_s)
+    starts = {_whole(row["build"]): row["started_s"] for row in _named(trace, "builds")}
+    gaps = [first_s[at] - _number(begun_s) for at, begun_s in starts.items() if begun_s is not None and at in first_s]
+    return tuple(gap for gap in gaps if gap > 0.0)
+
+
+def _runners(
+    trace: Trace, farm: Mapping[str, Json], cpus: float | None, used: set[int], where: str
+) -> dict[int, Runner]:
+    """The machine of each runner: its own cores where the table says them, the rest as the farm's."""
+    general = _runner(_mapping(farm.get("runner"))) if farm.get("runner") else None
+    own = {_whole(row[0]): row[RUNNERS.index("cpus")] for row in trace.runners.rows()}
+    found: dict[int, Runner] = {}
+    for runner in used:
+        cores = cpus or own.get(runner)
+        if cores is None and general is None:
+            hint = "say it: --cpus 4, or --scenario SCENARIO for its farm"
+            raise InputError("does not say how many cores its runners have", where=where, hint=hint)
+        machine = general or Runner(cpus=_number(cores))
+        found[runner] = replace(machine, cpus=_number(cores)) if cores else machine
+    return found
+
+
+def _runner(written: Mapping[str, Json]) -> Runner:
+    known = {one.name for one in fields(Runner)} - {"size"}
+    return Runner(**{name: _number(value) for name, value in written.items() if name in known})  # type: ignore[arg-type]
+
+
+def _named(trace: Trace, kind: Literal["builds", "steps"]) -> list[dict[str, Cell]]:
+    from sim.trace import COLUMNS
+
+    return [dict(zip(COLUMNS[kind], row, strict=True)) for row in trace.table(kind).rows()]
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(value: object) -> float:
+    return float(value)  # type: ignore[arg-type]
+
+
+def _whole(value: object) -> int:
+    return int(value)  # type: ignore[call-overload, no-any-return]
