@@ -5,15 +5,18 @@ In: tuples in column order. Out: a `Table`, as `Table.from_rows` would make of a
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
-from sim.trace.table import COLUMNS, LISTS, TEXTS, Cell, Codes, Kind, Numbers, Table, Words, column_of
+from sim.trace.table import COLUMNS, KEY, LISTS, TEXTS, Cell, Codes, Kind, Numbers, Table, Words, column_of
 
 CHUNK = 4096
+# By (is a column of words, is the key).
+_DTYPES = {(True, False): np.int32, (False, True): np.int64, (False, False): np.float64}
 
 
 class Rows:
@@ -25,7 +28,8 @@ class Rows:
         names = COLUMNS[kind]
         self._kind: Kind = kind
         self._rows: list[Sequence[Cell]] = []
-        self._columns: dict[str, list[Numbers | Codes]] = {name: [] for name in names}
+        # Arrays grow in place, so that no second copy of the table is ever there.
+        self._columns = {name: array("i" if name in TEXTS | LISTS else "q" if name == KEY else "d") for name in names}
         self._codes: dict[str, dict[object, int]] = {name: {None: -1} for name in names if name in TEXTS | LISTS}
         self._labels: dict[str, dict[str | tuple[str, ...], int]] = {name: {} for name in self._codes}
 
@@ -40,13 +44,8 @@ class Rows:
         self._pack()
         found: dict[str, Numbers | Codes | Words] = {}
         for name in COLUMNS[self._kind]:
-            parts = self._columns.pop(name)
-            whole: Any = np.concatenate(parts) if parts else column_of(name, [])
-            if name in self._codes:
-                codes = whole.astype(np.int64) if parts else np.empty(0, np.int64)
-                found[name] = Words(codes, tuple(self._labels[name]))
-            else:
-                found[name] = whole
+            column: Any = np.frombuffer(self._columns.pop(name), dtype=_DTYPES[name in self._codes, name == KEY])
+            found[name] = Words(column, tuple(self._labels[name])) if name in self._codes else column
         return Table(self._kind, found)
 
     def _pack(self) -> None:
@@ -57,7 +56,7 @@ class Rows:
             values = list(map(itemgetter(at), rows))
             code_of = self._codes.get(name)
             if code_of is None:
-                self._columns[name].append(column_of(name, values))  # type: ignore[arg-type]
+                self._columns[name].frombytes(column_of(name, values).tobytes())  # type: ignore[union-attr]
                 continue
             labels = self._labels[name]
             for value in dict.fromkeys(values):
@@ -65,4 +64,4 @@ class Rows:
                     label = str(value) if name in TEXTS else tuple(map(str, value))
                     code_of[value] = labels.setdefault(label, len(labels))
             codes = np.fromiter(map(code_of.__getitem__, values), np.int32, len(values))
-            self._columns[name].append(codes)  # type: ignore[arg-type]
+            self._columns[name].frombytes(codes.tobytes())

@@ -92,7 +92,9 @@ class Stage:
 
 STAGES = st.builds(
     Stage,
-    st.sampled_from(["run", "run", "run", "copy", "copy_other", "from", "link", "bind", "cross"]),
+    st.sampled_from(
+        ["run", "run", "run", "run", "copy", "copy", "copy_other", "from", "from", "link", "bind", "cross"]
+    ),
     st.integers(0, 9),
     st.integers(0, 9),
     st.sampled_from(["/", "/a.txt", "/src", "/out"]),
@@ -101,10 +103,11 @@ STAGES = st.builds(
 
 
 class _Pool:
-    """Steps of all platforms; `at[platform]` are those that a later step of it may stand on."""
+    """Steps of all platforms, each digest once; `at[platform]` are those that a later step of it may stand on."""
 
     def __init__(self):
         self.steps = []
+        self.numbers = {}
         self.at = {}
         self.contexts = [self.add("context", source, "", (), source=source) for source in CONTEXTS]
 
@@ -112,10 +115,11 @@ class _Pool:
         below = ",".join(f"{self.steps[given.step].digest}{given.paths}" for given in inputs)
         op = f"{op} {platform}" if kind in ("exec", "source") else op
         name = f"[{platform} stage {line}/9] {op}" if line else op
-        self.steps.append(
-            Step(f"{op}({below})", op, name, kind, platform or AMD64, inputs, mounts, source, "Dockerfile", line)
-        )
-        return len(self.steps) - 1
+        step = Step(f"{op}({below})", op, name, kind, platform or AMD64, inputs, mounts, source, "Dockerfile", line)
+        if step.digest not in self.numbers:
+            self.numbers[step.digest] = len(self.steps)
+            self.steps.append(step)
+        return self.numbers[step.digest]
 
     def lay(self, plan, platform, first):
         """All steps of the plan on one platform. `first`: those of the first platform, for cross builds."""
@@ -148,14 +152,14 @@ class _Pool:
 @st.composite
 def graphs(draw, platforms):
     """Three targets; `app` and `job` may be linked to `base` or to each other where they stand on it."""
-    plan = draw(st.lists(STAGES, min_size=3, max_size=9))
+    plan = draw(st.lists(STAGES, min_size=4, max_size=12))
     pool = _Pool()
     for platform in platforms:
         pool.lay(plan, platform, pool.at.get(platforms[0]))
     made, linked, results = {}, {}, {}
     for target in TARGETS:
         wanted = draw(st.sampled_from([platforms, platforms[:1], platforms]))
-        results[target] = draw(st.integers(0, len(plan) + 1))
+        results[target] = draw(st.integers(2 if target == "base" else 4, len(plan) + 1))
         heads = tuple(pool.at[platform][results[target]] for platform in wanted)
         made[target] = Graph(target, wanted, tuple(pool.steps), heads, "Dockerfile", CONTEXTS)
     for target, base in draw(
@@ -188,11 +192,11 @@ AMOUNTS = st.fixed_dictionaries(
         "threads": st.sampled_from([0.5, 1.0, 4.0, inf]),
         "serial": st.sampled_from([0.0, 0.3, 1.0]),
         "write": st.sampled_from([0.0, 3 * MB, 60 * MB]),
-        "memory": st.sampled_from([0.0, 100 * MB, 250 * MB]),
+        "memory": st.sampled_from([0.0, 0.0, 100 * MB, 200 * MB]),
         "layer": st.sampled_from([None, None, 20 * MB]),
         "warm": st.sampled_from([1.0, 0.2, 0.0]),
         "spread": st.sampled_from([0.0, 0.5]),
-        "fails": st.sampled_from([0.0, 0.0, 0.0, 0.2, 1.0]),
+        "fails": st.sampled_from([*[0.0] * 14, 0.2, 1.0]),
         "reproducible": st.sampled_from([True, True, False]),
         "same_output": st.sampled_from([False, True, 0.5, ("/out", "/src")]),
         "overlap": st.booleans(),
@@ -242,7 +246,7 @@ CACHES = st.builds(
     max_bytes=st.sampled_from([inf, inf, 100 * MB, 10 * MB, 0.0]),
     keep_s=st.sampled_from([inf, inf, 60.0, 5.0]),
     policy=st.sampled_from(["buildkit", "lru"]),
-    warm=st.booleans(),
+    warm=st.sampled_from([False, False, False, True]),
 )
 PLATFORMS = st.sampled_from([{AMD64: 1.0}, {AMD64: 1.0}, {AMD64: 1.0, ARM64: 1.0}, {AMD64: 1.0, ARM64: 4.0}])
 
@@ -279,7 +283,7 @@ def farms(draw, platforms: Mapping[str, float]):
             standby_count=st.sampled_from([0, 0, 1, 2]),
             standby_boot_s=st.sampled_from([0.0, 2.0]),
             idle_timeout_s=st.sampled_from([inf, 0.0, 2.0, 20.0]),
-            acquire_timeout_s=st.sampled_from([inf, inf, 0.0, 3.0, 30.0]),
+            acquire_timeout_s=st.sampled_from([*[inf] * 6, 0.0, 3.0, 30.0]),
             cache=CACHES,
             write_back=st.sampled_from(["discard", "last_write_wins", "fork_commit", "registry"]),
             routing=st.sampled_from(["fill_first", "least_loaded", "sticky", "random"]),
@@ -289,7 +293,7 @@ def farms(draw, platforms: Mapping[str, float]):
                 Price, st.sampled_from(["lease", "runner"]), st.sampled_from([0.0, 0.2]), st.sampled_from([0.0, 100.0])
             ),
             host=st.one_of(st.none(), st.none(), RUNNERS),
-            keep_alive_limit=st.sampled_from([inf, inf, 1.2, 2.0]),
+            keep_alive_limit=st.sampled_from([inf, inf, inf, 1.5]),
         )
     )
 
@@ -313,12 +317,12 @@ def workloads(draw, made):
     """Up to a dozen requests: timed, after others, closed clients; each asks for targets and their bases."""
     digests = sorted({step.digest for graph in made.graphs.values() for step in graph.steps if step.kind == "exec"})
     found, now_s, versions, touches = [], 0.0, {}, {}
-    for index in range(draw(st.integers(2, 12))):
-        now_s += draw(st.sampled_from([0.0, 0.01, 0.5, 3.0, 40.0]))
+    for index in range(draw(st.integers(3, 14))):
+        now_s += draw(st.sampled_from([0.0, 0.0, 0.01, 0.5, 3.0, 40.0]))
         for path in draw(st.lists(st.sampled_from(PATHS), max_size=2)):
             kept = draw(st.booleans())
             (touches if kept else versions)[path] = index + 1
-        kind = draw(st.sampled_from(["timed", "timed", "timed", "needs", "after"])) if index else "timed"
+        kind = draw(st.sampled_from([*["timed"] * 6, "needs", "after"])) if index else "timed"
         earlier = st.lists(st.integers(0, max(index - 1, 0)), min_size=1, max_size=2, unique=True)
         found.append(
             Request(
@@ -329,14 +333,14 @@ def workloads(draw, made):
                 args=draw(st.sampled_from([(), (), (("V", "1"),)])),
                 content=Content(tuple(sorted(versions.items()))),
                 commit=index,
-                no_cache=draw(st.integers(0, 5)) == 0,
-                cancel_after_s=draw(st.sampled_from([None, None, None, None, 0.0, 0.3, 1.0, 6.0])),
+                no_cache=draw(st.integers(0, 9)) == 9,
+                cancel_after_s=draw(st.sampled_from([*[None] * 20, 0.0, 0.3, 1.0, 6.0])),
                 needs=tuple(draw(earlier)) if kind == "needs" else (),
                 after_s=draw(st.sampled_from([0.0, 2.0])),
                 after=draw(st.integers(0, index - 1)) if kind == "after" else None,
                 think_s=draw(st.sampled_from([0.0, 1.0])),
                 failing=frozenset(draw(st.lists(st.sampled_from(digests), max_size=1)))
-                if digests and draw(st.integers(0, 4)) == 0
+                if digests and draw(st.integers(0, 9)) == 9
                 else frozenset(),
                 fresh_checkout=draw(st.booleans()),
                 output=draw(st.one_of(st.none(), OUTPUTS)),
@@ -354,7 +358,7 @@ def _superseded(draw, found):
     from dataclasses import replace
 
     for index in range(len(found) - 1):
-        if draw(st.integers(0, 5)) == 0:
+        if draw(st.integers(0, 9)) == 9:
             found[index] = replace(found[index], superseded_by=draw(st.integers(index + 1, len(found) - 1)))
     return found
 

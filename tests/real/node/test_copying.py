@@ -1,0 +1,105 @@
+"""Copies of a root that changes meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from sim.errors import EnvironmentMissing
+from sim.real.node.copying import copy_root
+
+SNAPSHOTS = Path("runc-overlayfs/snapshots/snapshots")
+
+
+def tree(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Path, mode, time and content of every file."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mode, path.stat().st_mtime_ns, path.read_bytes()) for path in files
+    }
+
+
+def write(root: Path, path: str | Path, content: str, mtime: int | None = None) -> None:
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text(content)
+    if mtime is not None:
+        os.utime(root / path, (mtime, mtime))
+
+
+@pytest.fixture
+def root(tmp_path):
+    made = tmp_path / "root"
+    write(made, "cache.db", "db 1")
+    write(made, "runc-overlayfs/content/blobs/sha256/aa", "blob")
+    for number in range(1, 5):
+        write(made, SNAPSHOTS / str(number) / "fs/file", f"layer {number}", mtime=1_000_000_000)
+    time.sleep(0.15)  # older than the copy: the second pass must find what it has to do
+    return made
+
+
+def test_a_root_at_rest(root, tmp_path):
+    copy_root(root, tmp_path / "copy")
+    assert tree(tmp_path / "copy") == tree(root)
+
+
+def test_changes_during_the_copy_are_caught_even_with_old_times(root, tmp_path):
+    @contextlib.contextmanager
+    def hold():
+        write(root, "cache.db", "db 2")
+        write(root, SNAPSHOTS / "2/fs/file", "extracted", mtime=900_000_000)  # tar sets old times
+        write(root, SNAPSHOTS / "5/fs/deep/file", "new", mtime=900_000_000)
+        (root / "runc-overlayfs/content/blobs/sha256/aa").unlink()
+        (root / SNAPSHOTS / "3/fs/file").unlink()
+        os.rename(root / SNAPSHOTS / "4", root / SNAPSHOTS / "6")
+        yield
+        write(root, "cache.db", "db 3")
+
+    copy_root(root, tmp_path / "copy", hold)
+    copied = tree(tmp_path / "copy")
+    assert copied.pop("cache.db")[2] == b"db 2"
+    expected = tree(root)
+    del expected["cache.db"]
+    assert copied == expected
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_changes(root, tmp_path, seed):
+    chance = random.Random(seed)
+
+    @contextlib.contextmanager
+    def hold():
+        for at in range(30):
+            there = sorted(path for path in root.rglob("*") if path.is_file())
+            match chance.randrange(4):
+                case 0:
+                    write(root, chance.choice(there).relative_to(root), f"changed {at}", mtime=chance.randrange(10**9))
+                case 1:
+                    write(root, SNAPSHOTS / str(chance.randrange(1, 12)) / f"fs/d{at}/f", f"new {at}")
+                case 2:
+                    chance.choice(there).unlink()
+                case 3:
+                    write(root, f"runc-overlayfs/content/blobs/sha256/{at}", f"blob {at}")
+        yield
+
+    copy_root(root, tmp_path / "copy", hold)
+    assert tree(tmp_path / "copy") == tree(root), f"seed {seed}"
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(root, tmp_path, can_run_daemons):
+    small = tmp_path / "small"
+    small.mkdir()
+    write(root, "big", "x" * 200_000)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], check=True)
+    try:
+        with pytest.raises(EnvironmentMissing, match="the disk is full") as caught:
+            copy_root(root, small / "copy")
+        assert "\n" not in str(caught.value)
+        assert list(small.iterdir()) == []
+    finally:
+        subprocess.run(["umount", small], check=True)
