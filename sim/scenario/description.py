@@ -29,6 +29,7 @@ def describe(scenario: Scenario, farm: Farm) -> list[str]:
             f"{_machine(override.runner)}"
             for override in farm.overrides
         ),
+        *(() if farm.host is None else (f"host: {_machine(farm.host)}, under all runners",)),
         _scaling(farm),
         _life(farm),
         _cache(farm),
@@ -110,7 +111,8 @@ def _daemon(farm: Farm) -> str:
     slots = f"{farm.max_parallelism} steps at once" if farm.max_parallelism else "any number of steps at once"
     dedup = "" if farm.dedup else ", equal steps are NOT shared"
     barrier = "" if farm.bake_link_barrier else ", linked bake targets start before their base is complete"
-    return f"daemon: {slots}, routing {farm.routing.replace('_', ' ')}{dedup}{barrier}"
+    lost = "" if farm.keep_alive_limit == inf else f", all builds lost beyond {farm.keep_alive_limit:g} x the memory"
+    return f"daemon: {slots}, routing {farm.routing.replace('_', ' ')}{dedup}{barrier}{lost}"
 
 
 def _price(farm: Farm) -> str:
