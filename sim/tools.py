@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -179,25 +180,49 @@ def _target(platform: str) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
+@contextlib.contextmanager
+def sheltered() -> Iterator[None]:
+    """^C and SIGTERM wait until the end of the block, which must be bounded by time-outs of its own.
+
+    Only the main thread may hold signals back, and only it gets them.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, frame: held.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for first in held[:1]:
+            signal.raise_signal(first)
+
+
 def _run(
     command: Sequence[str], *, stdin: str = "", cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> tuple[int, str, str]:
     """Run in a process group of its own, which is ended whatever interrupts the wait: ^C leaves no compiler behind."""
-    child = subprocess.Popen(
-        command,
-        cwd=cwd,
-        env={**os.environ, **(env or {})},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    child: subprocess.Popen[bytes] | None = None
     try:
+        with sheltered():  # on a busy machine the child runs before we know its number
+            child = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
         out, err = child.communicate(stdin.encode())
     except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+        if child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
         raise
     return child.returncode, out.decode(errors="replace"), err.decode(errors="replace")
 

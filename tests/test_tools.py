@@ -37,6 +37,14 @@ def test_without_go_the_exit_is_3_and_says_what_helps(monkeypatch, tmp_path):
         tools.ensure("graph", lambda _: None)
 
 
+def test_without_runc_it_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EnvironmentMissing, match=r"runc is needed.*apt-get install runc"):
+        tools.runc()
+    (tmp_path / "runc").touch(mode=0o755)
+    assert tools.runc() == tmp_path / "runc"
+
+
 def test_failing_build_leaves_nothing_and_is_one_line(monkeypatch, tmp_path):
     go = tmp_path / "bin" / "go"
     go.parent.mkdir()
@@ -95,3 +103,10 @@ def test_buildx_speaks_for_itself(tmp_path):
     (tmp_path / "b.hcl").write_text('target "a" {\n  args = { X = nothing }\n}\n')
     with pytest.raises(InputError, match="Unknown variable"):
         tools.run_buildx(["bake", "-f", "b.hcl", "--print", "a"], tmp_path)
+
+
+@needs_go
+@pytest.mark.parametrize("tool", ["buildkitd", "buildctl"])
+def test_buildkit_tells_the_pinned_version(tool):
+    told = subprocess.run([tools.ensure(tool, print), "--version"], capture_output=True, text=True, check=True).stdout
+    assert f" {tools.versions()['buildkit']} " in told

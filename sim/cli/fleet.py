@@ -15,12 +15,10 @@ from pathlib import Path
 from sim import tools
 from sim.cli.terminal import Progress, json_text
 from sim.errors import EnvironmentMissing, InputError
+from sim.real.daemon import Daemon, Node, RemoteDaemon, Tls, require_root
 from sim.real.fleet import (
-    Daemon,
     Fleet,
-    RemoteDaemon,
     Runner,
-    Tls,
     clean,
     default_folder,
     leftovers,
@@ -29,7 +27,6 @@ from sim.real.fleet import (
 )
 from sim.report.numbers import count
 from sim.report.tables import table
-from sim.runs import prepare
 from sim.scenario import load
 from sim.trace import Json
 from sim.units import format_bytes
@@ -72,6 +69,8 @@ def install(args: argparse.Namespace) -> int:
 
 def up(args: argparse.Namespace) -> int:
     """Start all daemons; they stay."""
+    from sim.runs import prepare  # the other verbs need no simulator
+
     nodes = _nodes(args.node)
     tls = Tls(*(Path(one) if one else None for one in (args.tls_ca, args.tls_cert, args.tls_key)))
     tls.check()
@@ -80,6 +79,8 @@ def up(args: argparse.Namespace) -> int:
         runners = local_runners(farm, nodes)
         if emulated := [one for one, slowdown in farm.platforms.items() if slowdown != 1.0]:
             progress.say(f"note: {', '.join(emulated)} is emulated in the scenario and gets no daemon")
+        if runners:
+            require_root()
         with Fleet(_folder(args), say=progress.say) as fleet:
             rows = _start(fleet, runners, nodes, tls, progress)
             fleet.keep()
@@ -124,7 +125,7 @@ def down(args: argparse.Namespace) -> int:
 
 def _start(fleet: Fleet, runners: list[Runner], nodes: Mapping[str, str], tls: Tls, progress: Progress) -> list[Row]:
     total = len(runners) + len(nodes)
-    rows = []
+    rows: list[Row] = []
     for platform, address in nodes.items():
         progress(len(rows), total)
         remote = RemoteDaemon(platform, address, tls)
@@ -136,8 +137,8 @@ def _start(fleet: Fleet, runners: list[Runner], nodes: Mapping[str, str], tls: T
     return rows
 
 
-def _row(one: Daemon | RemoteDaemon) -> Row:
-    if isinstance(one, RemoteDaemon):
+def _row(one: Node) -> Row:
+    if not isinstance(one, Daemon):
         return Row(one.name, "up" if one.answers() else "does not answer", one.address)
     spec = one.spec
     limits = (spec.cpus or None, spec.memory_bytes if isfinite(spec.memory_bytes) else None)

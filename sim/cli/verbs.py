@@ -263,10 +263,10 @@ def _fleet(commands: Commands) -> Parser:
         "up",
         "fleet:up",
         "start one daemon for every project and native platform; they stay up",
-        "fleet up scenarios/three-stage --set farm.runner.cpus=1",
-        "fleet up scenarios/mixed --set farm.runner.cpus=2 --json",
+        "fleet up scenarios/dedup-pair --set farm.runner.cpus=2",
+        "fleet up scenarios/mixed --set projects=per_target --set farm.runner.cpus=0.4 --json",
         "fleet up scenarios/three-stage --node linux/arm64=tcp://build-arm:1234 "
-        "--tls-ca ca.pem --tls-cert cert.pem --tls-key key.pem",
+        "--tls-ca ca.pem --tls-cert cert.pem --tls-key key.pem --set farm.runner.cpus=2",
     )
     up.add_argument("scenario", metavar="SCENARIO", help=_SCENARIO)
     _sets(up)
@@ -298,6 +298,42 @@ def _fleet(commands: Commands) -> Parser:
     return made
 
 
+def _validate(commands: Commands) -> Parser:
+    verb = _verb(
+        commands,
+        "validate",
+        "fit:validate",
+        "predicted beside measured: errors, noise, bands, simpler predictors",
+        "validate tests/real/corpus/* -k 3 --profile calibrated.yaml -o results",
+        "validate tests/fit/mixed/cases/* --measured",
+    )
+    verb.add_argument("scenario", nargs="+", metavar="SCENARIO", help=_SCENARIO)
+    _sets(verb)
+    verb.add_argument("-k", dest="times", type=_count, default=3, metavar="K", help="replays of each (default 3)")
+    verb.add_argument("--profile", metavar="FILE", help="to predict with, instead of the scenarios' own")
+    verb.add_argument(
+        "--measured", nargs="?", const="", metavar="DIR", help="read DIR/NAME/*, or what lies beside each"
+    )
+    _study_flags(verb, replications=79)
+    verb.add_argument("-o", dest="out", metavar="DIR", help="write validation.md, .json and .png here")
+    return verb
+
+
+def _regress(commands: Commands) -> Parser:
+    verb = _verb(
+        commands,
+        "regress",
+        "fit:regress",
+        "the timing model today against results/baselines: exit 1 when a number has moved",
+        "regress",
+        'regress --update --why "exports are modelled"',
+    )
+    verb.add_argument("--root", default=".", metavar="DIR", help="a checkout of buildcast (default: where you are)")
+    verb.add_argument("--update", action="store_true", help="write new baselines where numbers have moved")
+    verb.add_argument("--why", metavar="TEXT", help="the reason, for --update")
+    return verb
+
+
 _VERBS: dict[str, Callable[[Commands], Parser]] = {
     "check": _check,
     "graph": _graph,
@@ -307,6 +343,8 @@ _VERBS: dict[str, Callable[[Commands], Parser]] = {
     "import": _import,
     "trace": _trace,
     "fleet": _fleet,
+    "validate": _validate,
+    "regress": _regress,
 }
 
 

@@ -4,7 +4,7 @@ In: rawjson and plain progress of buildctl and buildx, `.dockerbuild` bundles, a
 and the `Trace` that they give together; `Vertices`, `Owners`, `step_rows` for those who watch builds themselves.
 """
 
-from sim.inputs.formats.history import read_daemon
+from sim.inputs.formats.history import read_answers, read_daemon
 from sim.inputs.read import read_log
 from sim.inputs.recorded import Recorded, assemble
 from sim.inputs.rows import BuildFacts, build_row, step_rows
@@ -20,6 +20,7 @@ __all__ = [
     "align",
     "assemble",
     "build_row",
+    "read_answers",
     "read_daemon",
     "read_log",
     "step_rows",

@@ -54,8 +54,9 @@ def read_log(path: str) -> list[Recorded]:
 
 def _read(raw: BinaryIO, where: str, folder: Path | None) -> list[Recorded]:
     file = _peekable(raw)
-    if file.peek(2)[:2] == _GZIP:
-        file = _peekable(cast(BinaryIO, gzip.GzipFile(fileobj=file)))
+    for _ in range(2):  # a bundle is compressed by itself
+        if file.peek(2)[:2] == _GZIP:
+            file = _peekable(cast(BinaryIO, gzip.GzipFile(fileobj=file, mode="rb")))
     if _starts(file)[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR:
         return read_bundle(cast(BinaryIO, file), where)
     lines = _lines(file, where)

@@ -26,12 +26,14 @@ class Recorded:
     """One build of a log. Times are ns since 1970; None is unknown and, where it can be, read off the steps.
 
     `is_client`: the times are a client's, who moves them (13.1). `is_cut`: the log may end before the build does.
-    `is_timed`: false where the log has no times but durations. `cached_steps`: what the daemon itself counted.
+    `is_timed`: false where the log has no times but durations. `cached_steps`: what the daemon itself counted. `ref`: its
+    name of the build.
     """
 
     where: str
     request: str
     vertices: Vertices = field(default_factory=Vertices)
+    ref: str | None = None
     target: str | None = None
     platforms: tuple[str, ...] | None = None
     commit: str | None = None

@@ -54,8 +54,8 @@ class Vertex:
 class Seen:
     """A step as its build saw it. Times are ns since 1970; None is unknown.
 
-    `ready_ns`: its inputs were done and it was asked for; a source is, when it is first heard of. `digest` is that of the execution, which `is_joined` marks as possibly another build's. `moved_bytes` is what was
-    transferred for it; None is unknown.
+    `ready_ns`: its inputs were done and it was asked for; a source is, when it is first heard of. `digest` is that of the
+    execution, which `is_joined` marks as possibly another build's. `moved_bytes`: what was transferred for it.
     """
 
     name: str

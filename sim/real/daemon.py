@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -32,10 +33,11 @@ from sim.real.node import (
     config_text,
     copy_root,
     group_name,
-    sheltered,
     sweep,
 )
 from sim.scenario.farm import CacheLimits
+from sim.tools import sheltered
+from sim.units import format_bytes
 
 __all__ = ["CacheRecord", "Daemon", "DaemonSpec", "Node", "RemoteDaemon", "Tls", "Usage"]
 
@@ -45,7 +47,10 @@ _SOCKET_BYTES = 107  # unix(7): 108 with the zero at the end
 _SOCKET, _OTEL = "bk.sock", "otel.sock"
 # A SIGTERM while builds run is a drain (buildkit-semantics 13.9); an idle daemon ends in 10 ms.
 _STOP_S = 30.0
+_HOLD_S = 180.0  # several clones of one daemon wait for each other
 _ENV_LEFT_OUT = ("OTEL_", "JAEGER_", "BUILDKIT_", "BUILDX_", "NOTIFY_SOCKET", "LISTEN_")
+# On less it starts, and then dies in its first build: its databases are files of 32 kB to some MB that are mapped.
+_LEAST_FREE_BYTES = 16 * 2**20
 # The shell enters the control groups with its own number and becomes the daemon.
 _ENTER = 'while [ "$1" != -- ]; do echo $$ > "$1" || exit 97; shift; done; shift; exec "$@"'
 
@@ -75,6 +80,7 @@ class Daemon(Node):
         super().__init__(spec.name, f"unix://{self.socket}", say=say)
         self.group = Group(group_name(self.folder))
         self._child: subprocess.Popen[bytes] | None = None
+        self._holding = threading.Lock()
         self.process = Process(-1, -1)
 
     @property
@@ -171,9 +177,11 @@ class Daemon(Node):
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """It stands still (SIGSTOP) while the block runs; its steps go on. Nothing to do when it is dead."""
-        self.process.send(signal.SIGSTOP)
+        """It stands still (SIGSTOP) while the block runs, for one holder at a time; its steps go on. A dead one needs nothing."""
+        if not self._holding.acquire(timeout=_HOLD_S):
+            raise EnvironmentMissing("the daemon is being copied for too long", where=self.name, hint="a faster disk")
         try:
+            self.process.send(signal.SIGSTOP)
             until_s = time.monotonic() + 5.0
             while self.process.state() not in ("", "T"):
                 if time.monotonic() > until_s:
@@ -182,6 +190,7 @@ class Daemon(Node):
             yield
         finally:
             self.process.send(signal.SIGCONT)
+            self._holding.release()
 
     def _check(self) -> Path:
         """What can be known to be wrong before anything is made; returns runc."""
@@ -196,12 +205,12 @@ class Daemon(Node):
             )
         for path in (self.socket, self.folder / _OTEL):
             _free_socket(path)
+        _check_space(self.folder)
         return runc
 
     def _configure(self, runc: Path) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
-        (self.folder / "tmp").mkdir(exist_ok=True)
         text = config_text(
             root=self.root,
             socket=self.socket,
@@ -222,7 +231,9 @@ class Daemon(Node):
         command += [str(buildkitd), "--config", str(self.folder / "buildkitd.toml")]
         # Temporary mounts stay below the folder, where a sweep finds them.
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_ENV_LEFT_OUT)}
-        environment["TMPDIR"] = str(self.folder / "tmp")
+        temporary = self.folder / "tmp"
+        temporary.mkdir(exist_ok=True)
+        environment["TMPDIR"] = str(temporary)
         with sheltered(), self.log.open("wb") as log:
             self._child = subprocess.Popen(
                 command,
@@ -244,20 +255,32 @@ class Daemon(Node):
             if left_s <= 0:
                 raise EnvironmentMissing(
                     f"the daemon '{self.name}' does not answer in time: {_last_words(self.log)}",
-                    where=str(self.log),
+                    where=str(self._saved_log()),
                     hint="the machine may be busy; try again",
                 )
             time.sleep(0.01)
+        if self._is_disk_full():
+            raise EnvironmentMissing(
+                f"the daemon '{self.name}' does not start: the disk is full",
+                where=str(self.folder),
+                hint="free some space, or choose another --folder",
+            )
         raise EnvironmentMissing(
             f"the daemon '{self.name}' does not start: {self._reason()}",
-            where=str(self.log),
-            hint="free some space, or choose another --folder" if self._is_disk_full() else "the log has all of it",
+            where=str(self._saved_log()),
+            hint="the log has all of it",
         )
+
+    def _saved_log(self) -> Path:
+        """A copy that outlives the folder, for a person to read."""
+        kept = tools.cache_folder() / "buildkitd-failed.log"
+        with contextlib.suppress(OSError):
+            shutil.copyfile(self.log, kept)
+            return kept
+        return self.log
 
     def _reason(self) -> str:
         code = self._child.poll() if self._child is not None else None
-        if self._is_disk_full():
-            return "the disk below its root is full"
         if code is not None and code < 0:
             return f"it was ended by {signal.Signals(-code).name}"
         return _last_words(self.log)
@@ -285,9 +308,14 @@ class Daemon(Node):
                 remove_tree(self.root)
 
 
+def is_root() -> bool:
+    """This process may start daemons."""
+    return os.geteuid() == 0
+
+
 def require_root() -> None:
     """Control groups, mounts and containers need it."""
-    if os.geteuid() != 0:
+    if not is_root():
         raise EnvironmentMissing(
             "local BuildKit daemons need root: control groups, mounts, containers",
             hint="run it with sudo, or use remote daemons: --node PLATFORM=tcp://HOST:PORT",
@@ -297,6 +325,18 @@ def require_root() -> None:
 def remove_tree(folder: Path) -> None:
     """Remove a root; a mount point that is the user's own stays, empty."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_space(folder: Path) -> None:
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    stat = os.statvfs(there)
+    free_bytes = stat.f_bavail * stat.f_frsize
+    if free_bytes < _LEAST_FREE_BYTES:
+        raise EnvironmentMissing(
+            f"the disk is full: {format_bytes(free_bytes)} left, and a daemon needs {format_bytes(_LEAST_FREE_BYTES)}",
+            where=str(there),
+            hint="free some space, or choose another --folder",
+        )
 
 
 def _free_socket(path: Path) -> None:

@@ -18,16 +18,15 @@ from pathlib import Path
 from types import TracebackType
 
 from sim.errors import EnvironmentMissing, InputError, replacing
-from sim.real.daemon import Daemon, DaemonSpec, RemoteDaemon, remove_tree, require_root
-from sim.real.node import Process, Tls, left, sheltered
+from sim.real.daemon import Daemon, DaemonSpec, RemoteDaemon, is_root, remove_tree, require_root
+from sim.real.node import Process, Tls, left
 from sim.scenario.farm import Farm
-from sim.tools import cache_folder
+from sim.tools import cache_folder, sheltered
 
 __all__ = [
     "Fleet",
     "Runner",
     "Standing",
-    "Tls",
     "clean",
     "default_folder",
     "leftovers",
@@ -146,10 +145,10 @@ class Fleet:
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Fleet:
-        require_root()
         self._open.enter_context(left.alone(self.folder))
         try:
-            _refuse_others(self.folder)
+            if is_root():  # another user's fleet can have remote daemons only
+                _refuse_others(self.folder)
             _make_folder(self.folder)
             self._note()
         except BaseException:
@@ -284,7 +283,8 @@ def leftovers(folder: Path | None = None) -> list[str]:
 def clean(folder: Path | None = None) -> list[str]:
     """End and remove all of it; returns what there was. EnvironmentMissing while a living run uses the fleet."""
     folder = (folder or default_folder()).absolute()
-    require_root()
+    if not is_root() and (left.groups_of(folder) or (folder.exists() and not os.access(folder, os.W_OK))):
+        require_root()
     with left.alone(folder):
         found = left.leftovers(folder)
         _remove(folder)

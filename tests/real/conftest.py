@@ -18,7 +18,7 @@ from sim import tools
 from sim.errors import EnvironmentMissing
 from sim.real import cgroups
 from sim.real.daemon import Daemon, DaemonSpec, Node, require_root
-from sim.real.node.left import leftovers
+from sim.real.node.left import leftovers, other_fleets
 
 _WAIT_S = 600.0
 
@@ -59,6 +59,10 @@ def machine(can_run_daemons: None) -> Iterator[None]:
                 if time.monotonic() > until_s:
                     pytest.fail(f"another test has had {path} for {_WAIT_S:.0f} s")
                 time.sleep(0.05)
+        while others := other_fleets():  # someone at this machine works with daemons
+            if time.monotonic() > until_s:
+                pytest.fail(f"daemons of another run have been here for {_WAIT_S:.0f} s: {others}")
+            time.sleep(0.2)
         yield
 
 
@@ -105,9 +109,17 @@ def build(step: Path, tmp_path: Path) -> Iterator[Builds]:
             os.link(step, folder / "step")
         lines = ["FROM scratch AS base", "COPY step /step"]
         for one in steps:
-            lines.append(one if isinstance(one, str) else "RUN [" + ", ".join(f'"{word}"' for word in ["/step", *one]) + "]")
+            lines.append(
+                one if isinstance(one, str) else "RUN [" + ", ".join(f'"{word}"' for word in ["/step", *one]) + "]"
+            )
         (folder / "Dockerfile").write_text("\n".join(lines) + "\n")
-        command = [tools.ensure("buildctl", print), *daemon.flags, "build", "--progress=plain", "--frontend=dockerfile.v0"]
+        command = [
+            tools.ensure("buildctl", print),
+            *daemon.flags,
+            "build",
+            "--progress=plain",
+            "--frontend=dockerfile.v0",
+        ]
         command += ["--local", f"context={folder}", "--local", f"dockerfile={folder}"]
         started.append(Build(subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)))
         return started[-1]

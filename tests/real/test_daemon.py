@@ -154,7 +154,9 @@ def test_a_remote_daemon_with_certificates(a_daemon, certificates, build):
     daemon = a_daemon()
     daemon.stop()
     config = daemon.folder / "buildkitd.toml"
-    tls = "".join(f'    {name} = "{path}"\n' for name, path in zip(("ca", "cert", "key"), certificates.files(), strict=True))
+    tls = "".join(
+        f'    {name} = "{path}"\n' for name, path in zip(("ca", "cert", "key"), certificates.files(), strict=True)
+    )
     text = config.read_text().replace("  address = [", f'  address = ["tcp://127.0.0.1:{port}", ')
     config.write_text(text.replace("[otel]", f"  [grpc.tls]\n{tls}[otel]"))
     daemon.group.create()

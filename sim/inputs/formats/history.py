@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,34 +19,48 @@ from sim.inputs.recorded import Recorded
 from sim.inputs.status import NS_PER_S, Event, Vertices
 
 Say = Callable[[str], None]
+Ask = Callable[..., str]
 _ANSWER_S = 60.0  # a listing takes well below a second
 _CANCELLED = 1  # grpc's codes.Canceled
 _ARG = "build-arg:"
 
 
 def read_daemon(address: str, *, since_s: float | None = None, say: Say = lambda _: None) -> list[Recorded]:
-    """All finished builds that the daemon remembers (48 h or 50 by default), or those begun in the last `since_s` seconds.
+    """All finished builds that a daemon remembers (48 h or 50 by default), or those begun in the last `since_s` seconds.
 
-    EnvironmentMissing: it does not answer.
+    EnvironmentMissing: it does not answer. InputError: it remembers none.
     """
     program = tools.ensure("buildctl", say)
-    listed = _ask(program, address, "histories", "--format", "{{json .}}")
-    begun_ns = None if since_s is None else round((datetime.now(UTC).timestamp() - since_s) * NS_PER_S)
+    begun_ns = 0 if since_s is None else round((datetime.now(UTC).timestamp() - since_s) * NS_PER_S)
+    found = read_answers(lambda *words: _ask(program, address, *words), address, since_ns=begun_ns, say=say)
+    if not found:
+        hint = "build something first" if since_s is None else "ask for a longer time with --since"
+        raise InputError("the daemon remembers no such build", where=address, hint=hint)
+    return found
+
+
+def read_answers(
+    ask: Ask, name: str, *, since_ns: int = 0, refs: Collection[str] | None = None, say: Say = lambda _: None
+) -> list[Recorded]:
+    """The same by any way of asking: `ask("debug", "histories", ...)` returns what buildctl prints; `name` is the runner's.
+
+    `refs`: these builds alone.
+    """
     found, running = [], 0
-    for number, line in enumerate(listed.splitlines(), 1):
-        record = record_of(line, f"{address}:{number}")
-        if record is None or (begun_ns is not None and (_time_ns(record, "CreatedAt") or 0) < begun_ns):
+    for number, line in enumerate(ask("debug", "histories", "--format", "{{json .}}").splitlines(), 1):
+        record = record_of(line, f"{name}:{number}")
+        if record is None or (_time_ns(record, "CreatedAt") or 0) < since_ns:
+            continue
+        ref = str(record["Ref"])
+        if refs is not None and ref not in refs:
             continue
         if _time_ns(record, "CompletedAt") is None:
             running += 1
             continue
-        log = _ask(program, address, "logs", "--progress", "rawjson", str(record["Ref"]))
-        found.append(from_record(record, _events(log), where=address, runner=address))
+        log = ask("debug", "logs", "--progress", "rawjson", ref)
+        found.append(from_record(record, _events(log), where=name, runner=name))
     if running:
-        say(f"{address}: {running} builds still run; import again when they are done")
-    if not found:
-        hint = "build something first, or ask for a longer time with --since" if since_s is not None else ""
-        raise InputError("the daemon remembers no finished build", where=address, hint=hint)
+        say(f"{name}: builds that still run: {running}; import again when they are done")
     return found
 
 
@@ -98,6 +112,7 @@ def from_record(record: Mapping[str, object], events: Iterable[Event], *, where:
     counted = record.get("numCachedSteps", 0)
     return Recorded(
         where=where,
+        ref=ref,
         request=local.get("GroupRef") or attributes.get("local-sessionid:context") or ref,
         vertices=vertices,
         target=local.get("Target") or attributes.get("target"),
@@ -154,8 +169,8 @@ def _texts(record: Mapping[str, object], name: str) -> dict[str, str]:
 
 
 def _ask(program: Path, address: str, *words: str) -> str:
-    """What the daemon answers to `buildctl debug`. EnvironmentMissing: nothing, or an error."""
-    command = [str(program), "--addr", address, "--timeout", "5", "debug", *words]
+    """What buildctl prints. EnvironmentMissing: nothing, or an error."""
+    command = [str(program), "--addr", address, "--timeout", "5", *words]
     hint = "is this the address of a running buildkitd, as unix:///run/buildkit/buildkitd.sock or tcp://HOST:PORT?"
     try:
         answer = subprocess.run(command, capture_output=True, timeout=_ANSWER_S, stdin=subprocess.DEVNULL)

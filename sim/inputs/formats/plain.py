@@ -120,7 +120,15 @@ def _recorded(steps: dict[int, _Step], where: str, number: int) -> list[Recorded
         _tell(split, targets, step, f"plain:{where}:{number}:{at}", times[at])
     is_timed = any(step.ended_ns is not None for step in steps.values())
     return [
-        Recorded(where, f"{where}#{number}", one, target, started_ns=_first_ns(steps), is_timed=is_timed, is_cut=True)
+        Recorded(
+            where=where,
+            request=f"{where}#{number}",
+            vertices=one,
+            target=target,
+            started_ns=_first_ns(steps),
+            is_timed=is_timed,
+            is_cut=True,
+        )
         for target, one in split.items()
         if one
     ]

@@ -7,7 +7,7 @@ from sim.real.node import left
 from sim.real.node.config import config_text
 from sim.real.node.copying import copy_root
 from sim.real.node.left import group_name
-from sim.real.node.process import Process, sheltered
+from sim.real.node.process import Process
 from sim.real.node.questions import CacheRecord, Node, RemoteDaemon, Tls
 from sim.real.node.sweep import containers, mounts, sweep
 
@@ -23,6 +23,5 @@ __all__ = [
     "group_name",
     "left",
     "mounts",
-    "sheltered",
     "sweep",
 ]

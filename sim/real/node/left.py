@@ -54,19 +54,17 @@ def remove(folder: Path) -> None:
         shutil.rmtree(place, ignore_errors=True)
     for name in names:
         cgroups.Group(name).remove()
+    for name in cgroups.groups():  # of a folder that is gone
+        group = cgroups.Group(name)
+        if not group.pids():
+            with contextlib.suppress(EnvironmentMissing):
+                group.remove()
 
 
 def other_fleets() -> list[tuple[int, Path | None]]:
-    """A process and, where it tells, the folder of every daemon that runs on this machine. Empty groups are removed."""
-    found = []
-    for name in cgroups.groups():
-        group = cgroups.Group(name)
-        if pids := sorted(group.pids()):
-            found.append((pids[0], next(filter(None, map(_folder_of, pids)), None)))
-        else:
-            with contextlib.suppress(EnvironmentMissing):
-                group.remove()
-    return found
+    """A process and, where it tells, the folder of every daemon that runs on this machine."""
+    alive = filter(None, (sorted(cgroups.Group(name).pids()) for name in cgroups.groups()))
+    return [(pids[0], next(filter(None, map(_folder_of, pids)), None)) for pids in alive]
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""A process known by number and start time, whoever started it; and a clean-up that ^C does not cut.
+"""A process known by number and start time, whoever started it.
 
 In: a process number. Out: whether it lives, its end. Numbers are reused, the pair is not (proc_pid_stat(5), field 22).
 """
@@ -8,9 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,27 +52,6 @@ class Process:
                 return False
             time.sleep(_POLL_S)
         return True
-
-
-@contextlib.contextmanager
-def sheltered() -> Iterator[None]:
-    """^C and SIGTERM wait until the end of the block, which must be bounded by time-outs of its own.
-
-    Only the main thread may hold signals back, and only it gets them.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    held: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda number, frame: held.append(number)) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for first in held[:1]:
-            signal.raise_signal(first)
 
 
 def _stat(pid: int) -> list[str]:

@@ -23,6 +23,7 @@ from sim.workload.request import Content
 HEAD_BYTES = 16  # a file's first bytes are its identity; the load program looks at no more (tools_go/load/files.go)
 _REST = ".rest"  # stands for a folder whose files are not listed
 _IGNORE = ".dockerignore"
+PROGRAMS = ".load"  # the folder of load programs in a context
 _CHUNK = 1 << 20
 _RANDOM_OF_64 = 20  # gzip leaves 0.35 of it, as of usual images (sim.profile.constants, gzip_share)
 _PATTERN = re.compile(r"[*?\[\\]")
@@ -68,6 +69,10 @@ class Contexts:
             path = posixpath.normpath(posixpath.join(folder, _IGNORE))
             if path in found:
                 found[path] = f"#{found[path].hex()}".encode()[:HEAD_BYTES]
+        for folder, programs in self.programs.items():
+            for name, program in programs.items():
+                with program.open("rb") as file:
+                    found[posixpath.normpath(posixpath.join(folder, name))] = file.read(HEAD_BYTES)
         return found
 
     def versions(self, content: Content) -> dict[str, Versions]:
@@ -141,6 +146,7 @@ class Checkout:
                 (files / path).write_bytes(self._ignore(folder, b""))
         for folder, programs in self._contexts.programs.items():
             for name, program in programs.items():
+                (files / folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(program, files / folder / name)
 
     def _write(self, files: Path, path: str, versions: Versions) -> None:
@@ -163,7 +169,7 @@ class Checkout:
         lines += self._contexts.ignored[folder]
         if not version:
             lines.append(_IGNORE)
-        lines += [f"!{name}" for name in self._contexts.programs.get(folder, {})]
+        lines += [f"!{PROGRAMS}"] if folder in self._contexts.programs else []
         return ("\n".join(lines) + "\n").encode()
 
     def _touch(self, files: Path, touches: Iterable[tuple[str, int]]) -> int:
@@ -231,4 +237,3 @@ def _stands_for(name: str, path: str) -> bool:
     """Is `name` the rest of a folder that holds `path`?"""
     folder = name.removesuffix(_REST)
     return folder != name and (folder == "" or path.startswith(folder))
-

@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sim.errors import InputError
-from sim.graph.types import CacheMount, Graph, Input
+from sim.graph.types import CacheMount, Graph, Input, Step
+from sim.real.recipe.contexts import PROGRAMS
 from sim.real.recipe.keys import document_head
-from sim.real.recipe.loads import DOCUMENTS, MOUNTED, mounted
+from sim.real.recipe.loads import MOUNTED, mounted
 from sim.real.recipe.shape import (
     LOAD,
     copied_folder,
@@ -39,7 +40,7 @@ _NAMED = re.compile(r"^\[(?:[^\]]* )?context (?P<name>(?:image|target)-\d+)\] (?
 class Names:
     """How steps and what they start from are called in all Dockerfiles of a recipe: equal steps alike.
 
-    `steps`: number by digest. `images`: context name by source. `targets`: context name by target. `native`: the platform
+    `steps`: number by digest. `images`: context name by a source's digest. `targets`: by target. `native`: the platform
     here that stands for one of the scenario's.
     """
 
@@ -51,6 +52,10 @@ class Names:
     def stage(self, graph: Graph, index: int) -> str:
         """The name of a step's stage."""
         return f"s{self.steps[graph.steps[index].digest]}"
+
+    def image(self, step: Step) -> str:
+        """The name of a source's image; empty for any other step."""
+        return self.images.get(step.digest, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +81,9 @@ def render(
     names: Names,
     spec_of: Callable[[int], str],
     text_of: Callable[[int], str],
-    program_of: Callable[[str], str],
 ) -> str:
-    """The Dockerfile. `spec_of` and `text_of` of a RUN: what it does, and what it stood for; `program_of` a platform: the
-    load program's name in a context."""
-    writer = _Writer(graph, names, spec_of, text_of, program_of)
+    """The Dockerfile. `spec_of` and `text_of` of a RUN: what it does, and what it stood for."""
+    writer = _Writer(graph, names, spec_of, text_of)
     lines: list[str] = []
     for index in _own_steps(graph):
         lines += [*writer.stage(index), ""]
@@ -88,9 +91,7 @@ def render(
         lines.append(f"FROM {names.stage(graph, graph.results[0])} AS result")
     else:
         for platform, result in zip(graph.platforms, graph.results, strict=True):
-            lines.append(
-                f"FROM {names.stage(graph, result)} AS result-{_suffix(names.native.get(platform, platform))}"
-            )
+            lines.append(f"FROM {names.stage(graph, result)} AS result-{_suffix(names.native.get(platform, platform))}")
         lines.append("FROM result-${TARGETARCH}${TARGETVARIANT} AS result")
     return "\n".join(lines) + "\n"
 
@@ -109,9 +110,7 @@ def _own_steps(graph: Graph) -> list[int]:
             copied = linked_copy(graph, at)
             below = [given.step for given in graph.steps[at].inputs if given.step != copied]
             stack += below if copied is None else [*below, *(given.step for given in graph.steps[copied].inputs)]
-    return [
-        index for index in sorted(needed) if graph.steps[index].kind != "context" and not is_document(graph, index)
-    ]
+    return [index for index in sorted(needed) if graph.steps[index].kind != "context" and not is_document(graph, index)]
 
 
 @dataclass(slots=True)
@@ -120,7 +119,6 @@ class _Writer:
     names: Names
     spec_of: Callable[[int], str]
     text_of: Callable[[int], str]
-    program_of: Callable[[str], str]
 
     def stage(self, index: int) -> list[str]:
         step = self.graph.steps[index]
@@ -129,7 +127,7 @@ class _Writer:
         if target is not None:
             return [f"FROM {self._platform(step.platform)}{self.names.targets[target]} AS {name}"]
         if step.kind == "source":
-            return [f"FROM {self._platform(step.platform)}{self.names.images[step.source]} AS {name}"]
+            return [f"FROM {self._platform(step.platform)}{self.names.image(step)} AS {name}"]
         below = root(self.graph, index)
         start = f"FROM {'scratch' if below is None else self.names.stage(self.graph, below)} AS {name}"
         if step.kind == "exec":
@@ -147,10 +145,10 @@ class _Writer:
     def _run(self, index: int) -> list[str]:
         step, graph = self.graph.steps[index], self.graph
         flags = [_cache_flag(mount) for mount in step.mounts]
-        program = entry(graph, root(graph, index))
+        program = entry(graph, root(graph, index), step.platform)
         for number, (source, path, by_content) in enumerate(mounted(graph, index)):
             flags.append(self._bind_flag(source, path, f"{MOUNTED}/{number}", by_content))
-            if not program and graph.steps[source].kind != "context" and (there := entry(graph, source)):
+            if not program and graph.steps[source].kind != "context" and (there := entry(graph, source, step.platform)):
                 program = LOAD
                 flags.append(self._bind_flag(source, there, LOAD, True))
         if not program:
@@ -166,7 +164,7 @@ class _Writer:
             return [f"RUN {lead}{json.dumps(words)}"]
         # Only a script with its own interpreter is a file of its own; the shell in front of it can be any program.
         head = document_head(graph.steps[documents[0].step].op).decode()
-        return [f"SHELL {json.dumps(command)}", f"RUN {lead}<<DOCUMENT", f"#!{head}", "DOCUMENT"]
+        return [f"SHELL {json.dumps(command)}", f"RUN {lead}<<DOCUMENT", head, "DOCUMENT"]
 
     def _bind_flag(self, source: int, path: str, target: str, by_content: bool) -> str:
         step = self.graph.steps[source]
@@ -190,7 +188,8 @@ class _Writer:
         others = [given for given in taken(graph, index) if given not in documents]
         lines: list[str] = []
         brings_load = index in needs_load(graph)
-        for given in others or [None]:
+        each: list[Input | None] = [*others] or [None]
+        for given in each:
             source, words = ("", []) if given is None else self._copied(given, step.platform, brings_load)
             here = documents if given in (None, others[-1] if others else None) else []
             if here:
@@ -209,11 +208,11 @@ class _Writer:
         if step.kind == "context":
             mount = _context_name(step.source)
             words = [path.lstrip("/") or "." for path in given.paths]
-            words += [self.program_of(platform)] if brings_load else []
+            words += [PROGRAMS] if brings_load else []
             flags = "--parents " if any("**" in word for word in words) else ""
             return (flags if mount == "context" else f"--from={mount} {flags}"), words
         found = [place.path for path in given.paths for place in places(graph, given.step, path)]
-        found += [entry(graph, given.step)] if brings_load else []
+        found += [entry(graph, given.step, platform)] if brings_load else []
         return f"--from={self.names.stage(graph, given.step)} ", list(dict.fromkeys(filter(None, found)))
 
 
@@ -255,6 +254,3 @@ def _suffix(platform: str) -> str:
     _, _, rest = platform.partition("/")
     architecture, _, variant = rest.partition("/")
     return architecture + ("" if (architecture, variant) == ("arm64", "v8") else variant)
-
-
-__all__ = ["DOCUMENTS", "Names", "Vertex", "render", "vertex"]

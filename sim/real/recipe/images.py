@@ -28,11 +28,12 @@ Descriptor = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What stands for a source: its context's name, the source's own, its platforms with the bytes of each."""
+    """What stands for a source: its context's name, what it is, its platforms, and the bytes it is to weigh."""
 
     name: str
-    source: str
-    platforms: Mapping[str, int]
+    digest: str
+    platforms: tuple[str, ...]
+    weight_bytes: int = 0
 
 
 def write_layout(
@@ -42,16 +43,15 @@ def write_layout(
     layout = _Layout(folder)
     try:
         layout.begin()
+        used = {native.get(platform, platform) for image in images for platform in image.platforms}
         layers = {
-            platform: layout.layer([("load", 0o755, [program.read_bytes()])]) for platform, program in programs.items()
+            platform: layout.layer([("load", 0o755, [programs[platform].read_bytes()])]) for platform in sorted(used)
         }
         found: dict[str, str] = {}
         listed: list[Descriptor] = []
         for image in images:
-            manifests = [
-                _image(layout, layers[native.get(platform, platform)], image, platform, native.get(platform, platform))
-                for platform in image.platforms
-            ]
+            here = dict.fromkeys(native.get(platform, platform) for platform in image.platforms)
+            manifests = [_image(layout, layers[platform], image, platform) for platform in here]
             index = layout.add_json(_INDEX, {"schemaVersion": 2, "mediaType": _INDEX, "manifests": manifests})
             found[image.name] = str(index["digest"])
             listed.append({**index, "annotations": {"org.opencontainers.image.ref.name": image.name}})
@@ -104,15 +104,15 @@ class _Layout:
         return {"mediaType": media, "digest": f"sha256:{digest}", "size": len(content)}
 
 
-def _image(layout: _Layout, program: Descriptor, image: Image, platform: str, native: str) -> Descriptor:
+def _image(layout: _Layout, program: Descriptor, image: Image, platform: str) -> Descriptor:
     """One platform's image: the program's layer, shared by all, and one with the image's identity and its weight."""
-    identity = image_head(image.source, platform)
+    identity = image_head(image.digest)
     files = [(STATE.lstrip("/"), 0o644, [identity])]
-    rest = image.platforms[platform] - int(str(program["size"]))
+    rest = image.weight_bytes - int(str(program["size"]))
     if rest > 0:
         files.append((".pad", 0o644, list(body(identity, rest))))
     own = layout.layer(files)
-    described = _described(native)
+    described = _described(platform)
     config = {
         **described,
         "rootfs": {"type": "layers", "diff_ids": [program["digest"], own["digest"]]},

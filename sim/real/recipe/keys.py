@@ -7,16 +7,17 @@ where chance is at work. The same hashes as there; a test holds them equal on a 
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sim.graph.types import Context, Graph, Input
 from sim.profile.cost import Cost
-from sim.real.recipe.loads import mode, mounted, place_of
-from sim.real.recipe.shape import copies, is_document, needs_load, output_path, places, root, taken
+from sim.real.recipe.contexts import HEAD_BYTES, PROGRAMS, here
+from sim.real.recipe.loads import mode, mounted
+from sim.real.recipe.shape import copies, is_document, load_source, needs_load, output_path, places, root, taken
 from sim.workload.selection import selected_files, touches
 
-HEAD_BYTES = 16
 Heads = frozenset[bytes] | None  # None: chance decides
 
 
@@ -25,14 +26,14 @@ def hashed(*parts: str) -> bytes:
     return hashlib.sha256("".join(f"{part}\n" for part in parts).encode()).digest()[:HEAD_BYTES]
 
 
-def image_head(source: str, platform: str) -> bytes:
+def image_head(digest: str) -> bytes:
     """What the state file of a base image holds."""
-    return hashed("image", source, platform)
+    return hashed("image", digest)
 
 
 def document_head(op: str) -> bytes:
-    """What a here-document holds: it begins with its operation's hash."""
-    return op[:HEAD_BYTES].encode()
+    """What a here-document holds: its operation's hash, written as a script, for one that is run must be one."""
+    return f"#!{op}"[:HEAD_BYTES].encode()
 
 
 @dataclass(slots=True)
@@ -44,6 +45,7 @@ class Keys:
 
     graph: Graph
     costs: Mapping[str, Cost]
+    lines: Mapping[str, str]
     files: Mapping[str, bytes]
     programs: Mapping[str, bytes]
     _keys: dict[int, bytes | None] = field(default_factory=dict)
@@ -73,7 +75,7 @@ class Keys:
 
     def _state(self, base: int) -> bytes | None:
         step = self.graph.steps[base]
-        return self.key(base) if step.kind == "exec" else image_head(step.source, step.platform)
+        return self.key(base) if step.kind == "exec" else image_head(step.digest)
 
     def _mount(self, index: int, step: int, path: str) -> list[bytes] | None:
         if self.graph.steps[step].kind == "context":
@@ -107,8 +109,19 @@ class Keys:
                             return None
                         found += heads
         if index in needs_load(graph):
-            found.append(self.programs[graph.steps[index].platform])
+            found += self._programs(index)
         return found
+
+    def _programs(self, index: int) -> list[bytes]:
+        """The load programs that a COPY onto nothing brings: all that the context has, or that of the stage."""
+        source = load_source(self.graph, index)
+        if source is None:
+            return []
+        step = self.graph.steps[source]
+        if step.kind != "context":
+            return [self.programs[self.graph.steps[index].platform]]
+        folder = posixpath.normpath(posixpath.join(here(self.graph.contexts[step.source].folder), PROGRAMS))
+        return [head for name, head in self.files.items() if name.startswith(f"{folder}/")]
 
     def _place(self, by: str, step: int, selected: str) -> list[bytes] | None:
         if by == "copy":
@@ -116,26 +129,26 @@ class Keys:
         if by == "image":
             return _one(self._state(step))
         key, cost, path = self.key(step), self.costs[self.graph.steps[step].digest], output_path(selected)
-        how = mode(cost, selected)
+        how, line = mode(cost, selected), self.lines[self.graph.steps[step].digest]
         if how == "same":
-            return [hashed("out", place_of(self.graph.steps[step]), path)]
+            return [hashed("out", line, path)]
         if how == "random" or key is None:
             return None
         if how != "key" and int.from_bytes(hashed("same", key.hex())[:8], "big") >> 11 < float(how) * 2**53:
-            return [hashed("out", place_of(self.graph.steps[step]), path)]
+            return [hashed("out", line, path)]
         return [hashed("out", key.hex(), path)]
 
     def _selected(self, step: int, paths: Sequence[str]) -> list[bytes]:
         context = self.graph.contexts[self.graph.steps[step].source]
-        folder = "" if context.folder == "." else f"{context.folder}/"
+        folder = "" if context.folder == "." else f"{here(context.folder)}/"
         inside = {name[len(folder) :]: head for name, head in self.files.items() if name.startswith(folder)}
-        listed = Context(context.folder, dict.fromkeys(inside, 0), context.exclude)
+        listed, unlisted = Context(".", dict.fromkeys(inside, 0), context.exclude), Context(".", {}, context.exclude)
         selected = tuple(paths)
         known = set(context.files)
         return [
             inside[name]
             for name in selected_files(listed, selected)
-            if name in known or touches(Context(context.folder, {}, context.exclude), selected, folder + name)
+            if name in known or name.startswith(f"{PROGRAMS}/") or touches(unlisted, selected, name)
         ]
 
 

@@ -22,7 +22,10 @@ DOCUMENTS = "/dev/pipes"  # dockerfile2llb mounts a here-document with its own i
 
 @dataclass(slots=True)
 class Wanted:
-    """By a RUN's digest, the selected paths that others take of it, and the bytes they want there."""
+    """By a RUN's operation, the selected paths that others take of it, and the bytes they want there.
+
+    By operation, not by digest: two RUNs of one operation must stay one, for their inputs may turn out equal.
+    """
 
     bytes_of: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -39,15 +42,19 @@ class Wanted:
             ]
             for place in selected:
                 share = costs[index].write_bytes / len(selected) if step.kind == "copy" else 0.0
-                paths = self.bytes_of.setdefault(graph.steps[place.step].digest, {})
+                paths = self.bytes_of.setdefault(graph.steps[place.step].op, {})
                 paths[place.selected] = max(paths.get(place.selected, 0.0), share)
 
 
 @dataclass(frozen=True, slots=True)
 class Loads:
-    """Everything that decides a spec but the step. `costs` go by digest: the first target's where targets differ."""
+    """Everything that decides a spec but the step. `costs` and `lines` go by digest: the first target's where they differ.
+
+    `lines`: where a step stands, for outputs that survive changed inputs (`line_of`).
+    """
 
     costs: Mapping[str, Cost]
+    lines: Mapping[str, str]
     wanted: Wanted
     scale: float = 1.0
     control: str = ""
@@ -62,7 +69,6 @@ class Loads:
         self, graph: Graph, index: int, step: Step, cost: Cost, cpus: float
     ) -> Iterable[tuple[str, str | int | float]]:
         yield "op", step.op[:16]
-        yield "place", place_of(step)
         yield from (("in", path) for path in given_paths(graph, index))
         for name, time_s in (("latency", cost.latency_s), ("cpu", cost.cpu_s)):
             if time_s > 0:
@@ -78,6 +84,8 @@ class Loads:
             yield "exit", 1
         yield from self._written(step, cost)
         yield "state", STATE
+        if cost.same_output is not False and cost.reproducible:
+            yield "place", self.lines[step.digest]
         if self.control:
             yield "control", self.control
 
@@ -86,7 +94,7 @@ class Loads:
 
         How the bytes divide is the model's rule: a filled mount saves the share 1 - `warm`, which then lies in it.
         """
-        outputs = self.wanted.bytes_of.get(step.digest, {})
+        outputs = self.wanted.bytes_of.get(step.op, {})
         in_mounts = cost.write_bytes * (1 - cost.warm) if step.mounts else 0.0
         stated = cost.layer_bytes or cost.write_bytes
         layer = stated if stated != cost.write_bytes else stated - in_mounts
@@ -153,7 +161,7 @@ def mode(cost: Cost, path: str) -> str:
     return f"{same**0.5:g}" if 0 < same < 1 else "same" if same else "key"
 
 
-def place_of(step: Step) -> str:
+def line_of(step: Step) -> str:
     """What an output that survives changed inputs depends on: the line that makes it, arguments left out."""
     text = f"{step.file}:{step.line} {step.kind} {step.platform}" if step.line else step.op
     return blake2b(text.encode(), digest_size=8).hexdigest()

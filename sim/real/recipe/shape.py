@@ -65,15 +65,18 @@ def is_document(graph: Graph, index: int) -> bool:
 
 
 def copies(graph: Graph, index: int | None) -> tuple[int | None, list[int]]:
-    """The nearest RUN or source at or below a step, and the COPYs that stand upon it, lowest first."""
-    above: list[int] = []
+    """The nearest RUN or source at or below a step, and the COPYs that stand upon it, lowest first.
+
+    Of COPYs of one operation the upper one counts: it writes over what the lower one brought.
+    """
+    above: dict[str, int] = {}
     while index is not None and graph.steps[index].kind not in ("exec", "source"):
         copied = linked_copy(graph, index)
         copied = index if copied is None else copied
         if taken(graph, copied):
-            above.append(copied)
+            above.setdefault(graph.steps[copied].op, copied)
         index = root(graph, index)
-    return index, above[::-1]
+    return index, list(above.values())[::-1]
 
 
 def places(graph: Graph, step: int, path: str) -> list[Place]:
@@ -110,18 +113,31 @@ def output_path(path: str) -> str:
     return f"/out/{blake2b(path.encode(), digest_size=5).hexdigest()}/{re.sub(r'[^A-Za-z0-9._-]', '_', name) or '_'}"
 
 
-def entry(graph: Graph, index: int | None) -> str:
-    """Where the load program lies in the files of a step; empty when nothing brought it."""
-    found = ""
+def entry(graph: Graph, index: int | None, platform: str) -> str:
+    """Where the load program of a platform lies in the files of a step; empty when nothing brought it."""
+    links = link_steps(graph)
     while index is not None:
         step = graph.steps[index]
-        if step.kind == "source" or index in link_steps(graph):
+        if step.kind == "source" or index in links:
             return LOAD
         below = root(graph, index)
-        if below is None and step.kind == "copy" and not is_document(graph, index):
-            return copied_folder(step) + LOAD
+        if below is None and (source := load_source(graph, index)) is not None:
+            is_context = graph.steps[source].kind == "context"
+            return f"{copied_folder(step)}/{program_folder(platform) if is_context else ''}".rstrip("/") + LOAD
         index = below
-    return found
+    return ""
+
+
+def load_source(graph: Graph, index: int) -> int | None:
+    """The first of what a COPY takes that can bring the load program with it."""
+    if graph.steps[index].kind != "copy":
+        return None
+    return next((given.step for given in taken(graph, index) if not is_document(graph, given.step)), None)
+
+
+def program_folder(platform: str) -> str:
+    """Where a platform's load program lies in a context's folder of them."""
+    return platform.replace("/", "-")
 
 
 def link_steps(graph: Graph) -> dict[int, str]:

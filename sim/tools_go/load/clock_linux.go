@@ -6,12 +6,9 @@ import (
 	"unsafe"
 )
 
-const (
-	processClock = 2 // CLOCK_PROCESS_CPUTIME_ID, linux/time.h
-	threadClock  = 3 // CLOCK_THREAD_CPUTIME_ID
-)
+const processClock = 2 // CLOCK_PROCESS_CPUTIME_ID, linux/time.h
 
-// used is the CPU time of the calling thread, or of the process: it stands still while others have the core.
+// used is the CPU time of all threads: it stands still while others have the cores.
 func used(clock uintptr) time.Duration {
 	var at syscall.Timespec
 	if _, _, errno := syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clock, uintptr(unsafe.Pointer(&at)), 0); errno != 0 {

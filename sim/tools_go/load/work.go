@@ -9,46 +9,43 @@ import (
 	"time"
 )
 
-// quantum is how much CPU time a thread takes from the common budget at once: short beside any step, long beside a clock call.
-const quantum = 500 * time.Microsecond
+// quantum is how often somebody looks at the process's CPU time: short beside any step, long beside a clock call.
+const quantum = 200 * time.Microsecond
 
-// burn uses the CPU time that is left of the spec's: the serial share on one thread, then the rest on all of them. The threads
-// take from one budget, so that the sum is exact and one that the kernel favours does more, as jobs of a compiler would.
+// burn uses the CPU time that is left of the spec's: the serial share on one thread, then the rest on all of them. What counts
+// is the CPU time of all threads together, the runtime's own among them: the sum is exact, whatever else wants the cores, and
+// a thread that the kernel favours does more, as jobs of a compiler would.
 func burn(s *spec) {
-	left := s.cpu
-	if !s.overlap { // else other phases use CPU meanwhile, which is not this one's
-		left -= used(processClock)
+	until := s.cpu
+	if s.overlap { // other phases run meanwhile; what they used until now is not part of it
+		until += used(processClock)
 	}
-	serial := min(left, time.Duration(float64(s.cpu)*s.serial))
-	spend(serial, 1)
-	if left > serial {
-		spend(left-max(serial, 0), s.threads)
+	serial := time.Duration(float64(s.cpu) * s.serial)
+	if serial > 0 {
+		spend(min(until, used(processClock)+serial), 1)
 	}
+	spend(until, s.threads)
 }
 
-func spend(total time.Duration, threads int) {
-	if total <= 0 {
+// spend keeps threads busy until the process has used so much CPU time.
+func spend(until time.Duration, threads int) {
+	if used(processClock) >= until {
 		return
 	}
-	var budget atomic.Int64
-	budget.Store(int64(total))
 	var all sync.WaitGroup
+	var next atomic.Int64
+	var isDone atomic.Bool
+	began := time.Now()
 	for range threads {
 		all.Go(func() {
-			runtime.LockOSThread() // never unlocked: the clock is this thread's, and the thread ends with its goroutine
-			before := used(threadClock)
-			for {
-				share := min(quantum, time.Duration(budget.Load()))
-				if share <= 0 {
-					return
+			runtime.LockOSThread() // each on a thread of its own: the step has as many as it says
+			for !isDone.Load() {
+				spin(20000)
+				now, due := int64(time.Since(began)), next.Load()
+				// One looks for all; should it be stopped in between, another does a quantum later.
+				if now >= due && next.CompareAndSwap(due, now+int64(quantum)) && used(processClock) >= until {
+					isDone.Store(true)
 				}
-				now := before
-				for now-before < share {
-					spin(20000)
-					now = used(threadClock)
-				}
-				budget.Add(-int64(now - before))
-				before = now
 			}
 		})
 	}

@@ -21,7 +21,8 @@ def tree(folder: Path) -> dict[str, tuple[int, int, bytes]]:
     """Path, mode, time and content of every file."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {
-        str(path.relative_to(folder)): (path.stat().st_mode, path.stat().st_mtime_ns, path.read_bytes()) for path in files
+        str(path.relative_to(folder)): (path.stat().st_mode, path.stat().st_mtime_ns, path.read_bytes())
+        for path in files
     }
 
 

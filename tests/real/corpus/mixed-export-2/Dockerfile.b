@@ -1,0 +1,5 @@
+FROM alpine:3.20 AS s0
+RUN make b.0.0
+RUN make b.0.1
+FROM alpine:3.20
+COPY --from=s0 /out/b.0.1 /out/b.0.1
