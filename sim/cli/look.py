@@ -13,7 +13,6 @@ from sim.cli.terminal import Progress, bold, json_text
 from sim.errors import EnvironmentMissing, InputError
 from sim.graph import Graph, Step
 from sim.graph.show import critical_path, to_dot, to_json, tree, width
-from sim.profile.constants import RUN_CORES
 from sim.profile.cost import Cost
 from sim.report.numbers import count
 from sim.report.tables import cut
@@ -127,7 +126,7 @@ def _seconds(case: Case, step: Step, cost: Cost) -> float:
     slower = case.farm.platforms.get(step.platform, 1.0) if step.kind == "exec" else 1.0
     compute_s = serial_s + (cost.cpu_s - serial_s) / min(cost.threads, runner.cpus)
     return (
-        (daemon.run_cpu_s / min(RUN_CORES, runner.cpus) if step.kind == "exec" else 0.0)
+        (daemon.run_cpu_s / min(daemon.run_cores, runner.cpus) if step.kind == "exec" else 0.0)
         + cost.latency_s
         + cost.download_bytes / runner.network_bytes_per_s
         + cost.read_bytes / runner.disk_read_bytes_per_s

@@ -61,6 +61,10 @@ class Graphs:
         """What buildx would solve for these names: groups expanded, links added, sorted."""
         return closure(self._frozen.targets, self.groups, [self.asked(name) for name in names])
 
+    def arguments(self, target: str) -> Mapping[str, str]:
+        """A target's own build arguments. Their values are kept out of what is measured."""
+        return self._frozen.targets[self._target(target)].args
+
     def graph(self, target: str, args: Args = (), platforms: tuple[str, ...] = ()) -> Graph:
         """What one daemon solves: one platform on its own runner (BUILDPLATFORM is that platform), or several on one.
 

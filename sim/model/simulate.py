@@ -119,7 +119,7 @@ def simulate(
     _check_farm(farm)
     _check_requests(requests)
     recorder = Recorder(steps=steps)
-    world = World(farm, profile, graphs, seed, recorder)
+    world = World(farm, profile.drawn(seed), graphs, seed, recorder)
     _check_builds(world, requests)
     if farm.cache.warm:
         world.warm(requests)
@@ -154,16 +154,19 @@ def _run_sampled(world: World, samples_s: float) -> None:
 
 def _check_farm(farm: Farm) -> None:
     """What would hang, or give an answer to another question. A scenario's fields are checked where they are read."""
-    scaling, machines = farm.autoscaling, [farm.runner, *(override.runner for override in farm.overrides)]
-    speeds = {
-        "cpus": min(one.cpus for one in machines),
-        "network": min(one.network_bytes_per_s for one in machines),
-        "disk_read": min(one.disk_read_bytes_per_s for one in machines),
-        "disk_write": min(one.disk_write_bytes_per_s for one in machines),
-    }
-    problems = {f"runner.{name}": "nothing would ever end" for name, least in speeds.items() if not least > 0}
+    scaling = farm.autoscaling
+    problems: dict[str, str] = {}
+    machines = [("runner", farm.runner), *(("overrides.runner", override.runner) for override in farm.overrides)]
+    machines += [("host", farm.host)] if farm.host is not None else []
+    for machine, one in machines:
+        read, write = one.disk_read_bytes_per_s, one.disk_write_bytes_per_s
+        speeds = {"cpus": one.cpus, "network": one.network_bytes_per_s, "disk_read": read, "disk_write": write}
+        problems |= {f"{machine}.{name}": "nothing would ever end" for name, speed in speeds.items() if not speed > 0}
     if not farm.platforms:
         problems["platforms"] = "the farm has none"
+    for platform, slowdown in farm.platforms.items():
+        if not 0 < slowdown < inf:
+            problems[f"platforms.{platform}"] = f"{slowdown:g} times slower is no speed"
     if scaling is not None and not scaling.builds_per_instance >= 1:
         problems["autoscaling.builds_per_instance"] = "no build would ever get a runner"
     if scaling is not None and not scaling.max_instances >= 1:
@@ -171,8 +174,8 @@ def _check_farm(farm: Farm) -> None:
     for name in ("boot_s", "clone_s", "standby_boot_s"):
         if not 0 <= getattr(farm, name) < inf:
             problems[name] = "no runner would ever be ready"
-    for name in ("boots_at_once", "standby_count"):
-        if getattr(farm, name) < 0:
+    for name in ("boots_at_once", "standby_count", "max_parallelism", "idle_timeout_s", "acquire_timeout_s"):
+        if not getattr(farm, name) >= 0:
             problems[name] = "is less than 0"
     if problems:
         field, what = next(iter(problems.items()))
@@ -183,6 +186,14 @@ def _check_requests(requests: Sequence[Request]) -> None:
     """Each request waits for earlier ones only, so that none waits in a circle or for one that is not there."""
     known: set[int] = set()
     for request in requests:
+        for name in ("arrived_s", "after_s", "think_s"):
+            if not 0 <= getattr(request, name) < inf:
+                raise InputError(f"request {request.index} never arrives: {name} is {getattr(request, name):g}")
+        if request.cancel_after_s is not None and not 0 <= request.cancel_after_s < inf:
+            what = f"request {request.index} is cancelled after {request.cancel_after_s:g} s"
+            raise InputError(what, hint="give 0 or more, or None for never")
+        if not request.uplink_bytes_per_s > 0:
+            raise InputError(f"request {request.index} never sends its files: its uplink has no bytes a second")
         for other in (*request.needs, *(() if request.after is None else (request.after,))):
             if other not in known:
                 hint = "requests wait for earlier ones of the same run only"
@@ -197,6 +208,9 @@ def _check_builds(world: World, requests: Sequence[Request]) -> None:
         if (request.targets, request.args) in checked:
             continue
         checked.add((request.targets, request.args))
+        for target in request.targets:
+            if target not in world.farm.projects:
+                raise InputError(f"target {target} belongs to no project", where="farm.projects")
         for parts in world.catalog.leases(request).values():
             for target, part in parts.items():
                 for base in part.imports:

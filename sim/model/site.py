@@ -16,12 +16,12 @@ from simpy.events import Timeout
 
 from sim.model.buildkit.daemon import Daemon, Seen
 from sim.model.engine import HostEngine, RunnerEngine
-from sim.model.machine.provider import Provider
 from sim.model.record import Recorder
 from sim.model.registry import Registry
 from sim.model.store.volume import Volume
 from sim.pool import Action, Assign, Boot, Pool, Stop, WatchIdle
 from sim.profile import Profile
+from sim.provider import Provider
 from sim.scenario.farm import Farm
 
 

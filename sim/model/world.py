@@ -11,13 +11,13 @@ from simpy import Environment
 
 from sim.graph import Graphs
 from sim.model.engine import HostEngine
-from sim.model.machine.provider import Provider
 from sim.model.plan.catalog import Catalog
 from sim.model.plan.warm import warm
 from sim.model.record import Recorder
 from sim.model.registry import Registry
 from sim.model.site import Numbers, Site
 from sim.profile import Profile
+from sim.provider import Provider
 from sim.scenario.farm import Farm
 from sim.workload.request import Request
 

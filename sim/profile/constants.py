@@ -113,17 +113,20 @@ CONSTANTS: Mapping[str, Constant] = {
         0.3,
         "a guess: 8 % below gzip (CopilotKit/OpenBot#369: 886 MB for 962), 22 % in home-assistant/core#160665",
     ),
+    # How many cores the daemon's work keeps busy when it is alone.
+    "run_cores": Constant(
+        1.32, 0.1, "runc, the daemon and the kernel work side by side: fits lone and crowded RUNs (see run_cpu_s)"
+    ),
+    "tail_cores": Constant(1.8, 0.2, "the same of the history record (see tail_cpu_s)"),
+    "copy_cores": Constant(1.5, 0.2, "semantics 13.6: COPY of many files keeps about 1.5 cores busy"),
 }
 SHARES = ("gzip_share", "zstd_share")  # what data are like, not what they cost
+CORES = ("run_cores", "tail_cores", "copy_cores")
 
-RUN_CORES = (
-    1.32  # runc, the daemon and the kernel work side by side on a RUN: fits lone and crowded ones (see run_cpu_s)
-)
-TAIL_CORES = 1.8  # the same of the history record (see tail_cpu_s)
-COPY_CORES = 1.5  # semantics 13.6: COPY of many files keeps about 1.5 of the daemon's cores busy
+RUN_CORES, TAIL_CORES, COPY_CORES = (CONSTANTS[name].value for name in CORES)
 UNPACK_CORES = 1.0  # semantics 13.7: layers are extracted one after the other
 
 DAEMON = Daemon(**{name: constant.value for name, constant in CONSTANTS.items()})  # type: ignore[arg-type]
 IDEAL = Daemon(
-    **{name: constant.value if name in SHARES else 0.0 for name, constant in CONSTANTS.items()}  # type: ignore[arg-type]
+    **{name: constant.value if name in SHARES + CORES else 0.0 for name, constant in CONSTANTS.items()}  # type: ignore[arg-type]
 )

@@ -74,4 +74,7 @@ class Daemon:
     registry_latency_s: float
     gzip_share: float
     zstd_share: float
+    run_cores: float
+    tail_cores: float
+    copy_cores: float
     daemon_cgroup: Literal["group", "root"] = "group"

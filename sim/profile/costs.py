@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from math import sqrt
 from pathlib import Path
 
 from sim.graph.types import Graph, Input, Step
 from sim.profile import draws
-from sim.profile.constants import CONSTANTS, COPY_CORES, DAEMON, IDEAL
+from sim.profile.constants import CONSTANTS, DAEMON, IDEAL
 from sim.profile.cost import Cost, Daemon
 from sim.profile.file import read_profile
 from sim.profile.priors import priors
 from sim.profile.rules import Rule, first_match, rules_of
+from sim.profile.variation import CONSTANT, Variation
 from sim.scenario.fields.costs import CostRule
 from sim.workload.selection import selected, selected_files
 
@@ -28,10 +30,13 @@ class Profile:
     context are bytes: the model charges `daemon.write_byte_cpu_s` or `daemon.context_byte_cpu_s` for each.
     """
 
-    __slots__ = ("_kept", "_rules", "_with_priors", "daemon")
+    __slots__ = ("_kept", "_rules", "_with_priors", "daemon", "variation")
 
-    def __init__(self, daemon: Daemon, rules: tuple[Rule, ...], with_priors: bool) -> None:
+    def __init__(
+        self, daemon: Daemon, rules: tuple[Rule, ...], with_priors: bool, variation: Variation = CONSTANT
+    ) -> None:
         self.daemon = daemon
+        self.variation = variation
         self._rules = rules
         self._with_priors = with_priors
         self._kept: dict[int, tuple[Graph, tuple[Cost, ...]]] = {}
@@ -39,22 +44,39 @@ class Profile:
     @classmethod
     def of(cls, scenario_costs: Iterable[CostRule] = (), profile_file: Path | None = None) -> Profile:
         """The profile of a scenario; `InputError` when the profile file is not one."""
-        rules, daemon = rules_of(scenario_costs, "rule"), DAEMON
+        rules, daemon, variation = rules_of(scenario_costs, "rule"), DAEMON, CONSTANT
         if profile_file is not None:
             calibrated = read_profile(profile_file)
             rules += rules_of(calibrated.costs, "profile")
-            daemon = calibrated.applied_to(daemon)
-        return cls(daemon, rules, with_priors=True)
+            daemon, variation = calibrated.applied_to(daemon), calibrated.variation()
+        return cls(daemon, rules, with_priors=True, variation=variation)
 
     @classmethod
     def ideal(cls, scenario_costs: Iterable[CostRule] = ()) -> Profile:
         """Only what the rules say costs anything: no daemon, no priors, for closed forms and bounds."""
         return cls(IDEAL, rules_of(scenario_costs, "rule"), with_priors=False)
 
+    def varying(self, variation: Variation) -> Profile:
+        """The same, as uncertain as said: for `drawn`."""
+        return Profile(self.daemon, self._rules, self._with_priors, variation)
+
     @property
     def has_spread(self) -> bool:
         """Whether what nobody stated varies; an ideal profile's does not."""
         return self._with_priors
+
+    def drawn(self, seed: int) -> Profile:
+        """The profile of one replication: another speed of the cores, constants as uncertain as they are; itself if none vary.
+
+        A calibrated step's spread holds the cores' already, so that it is split: what all steps of a run share, and its own.
+        Rules of a scenario are exact where they say so.
+        """
+        varies = self.variation
+        if varies.is_none:
+            return self
+        slow = varies.slowness(seed)
+        rules = tuple(_drawn(rule, slow, varies.core) for rule in self._rules)
+        return Profile(varies.daemon(self.daemon, seed), rules, self._with_priors, varies)
 
     def costs(self, graph: Graph) -> tuple[Cost, ...]:
         """One cost a step, in the order of `graph.steps`."""
@@ -68,8 +90,8 @@ class Profile:
     factor = staticmethod(draws.factor)
     uniform = staticmethod(draws.uniform)
 
-    def __reduce__(self) -> tuple[type[Profile], tuple[Daemon, tuple[Rule, ...], bool]]:
-        return Profile, (self.daemon, self._rules, self._with_priors)
+    def __reduce__(self) -> tuple[type[Profile], tuple[Daemon, tuple[Rule, ...], bool, Variation]]:
+        return Profile, (self.daemon, self._rules, self._with_priors, self.variation)
 
     def _cost(self, graph: Graph, index: int, consumers: list[int]) -> Cost:
         step = graph.steps[index]
@@ -93,7 +115,7 @@ class Profile:
             files, taken_bytes = files + counted[0], taken_bytes + counted[1]
         return Cost(
             cpu_s=self.daemon.copy_cpu_s + files * self.daemon.copy_file_cpu_s,
-            threads=COPY_CORES,
+            threads=self.daemon.copy_cores,
             write_bytes=taken_bytes,
             layer_bytes=taken_bytes,
             spread=self._spread("copy_cpu_s"),
@@ -118,7 +140,17 @@ class Profile:
         )
 
     def _spread(self, constant: str) -> float:
-        return CONSTANTS[constant].spread if self._with_priors else 0.0
+        if not self._with_priors:
+            return 0.0
+        return self.variation.spread(constant) or CONSTANTS[constant].spread
+
+
+def _drawn(rule: Rule, slow: float, core: float) -> Rule:
+    cost = rule.cost
+    if cost.origin != "profile" or not cost.spread:
+        return rule
+    own = sqrt(max(0.0, cost.spread**2 - core**2))
+    return Rule(rule.pattern, rule.platform, replace(cost, cpu_s=cost.cpu_s * slow, spread=own))
 
 
 def _prior(step: Step) -> Cost:

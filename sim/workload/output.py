@@ -16,7 +16,6 @@ from sim.errors import InputError
 
 if TYPE_CHECKING:
     from sim.scenario.fields.workload import Output as Written
-    from sim.workload.request import Request
 
 OutputType = Literal["image", "registry", "docker", "oci", "tar", "local", "cacheonly"]
 Compression = Literal["gzip", "zstd", "estargz", "uncompressed"]
@@ -93,14 +92,14 @@ class Output:
         return bool(self.vertex or self.cache_vertex)
 
 
-def outputs_of(request: Request, own: tuple[str, ...]) -> tuple[Output, ...]:
-    """The exporters of a request's build: the scenario's output, else the target's `own` (`Graphs.outputs`).
+def outputs_of(stated: Output | None, own: tuple[str, ...]) -> tuple[Output, ...]:
+    """The exporters of a build: what its request states, else the target's `own` (`Graphs.outputs`).
 
     Raises InputError for words that buildx would not take.
     """
-    if request.output is None:
+    if stated is None:
         return _parsed(own)
-    return (request.output,) if request.output.exports else ()
+    return (stated,) if stated.exports else ()
 
 
 @lru_cache(maxsize=1024)

@@ -259,6 +259,7 @@ def farms(draw, platforms: Mapping[str, float]):
             [
                 dict.fromkeys(TARGETS, "one"),
                 {"app": "one", "base": "one", "job": "two"},
+                {"app": "two", "base": "one", "job": "one"},
                 {target: target for target in TARGETS},
             ]
         )

@@ -8,22 +8,30 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from unittest.mock import patch
 
 import pytest
+from builders import Handmade, a_farm, a_graph, a_request, ideal, run, source
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from simpy import Environment
 from stress_builders import Drawn, worlds
 
+import sim.model.simulate
 import sim.model.site
+import sim.model.world
+from sim.errors import InputError
+from sim.graph import Link
 from sim.metrics import summarise
 from sim.metrics.work import OUT_OF_MEMORY
 from sim.model.buildkit.daemon import Daemon
-from sim.model.record import Recorder
-from sim.model.simulate import _Arrivals, simulate
+from sim.model.simulate import simulate
+from sim.model.store.collection import is_over
 from sim.model.world import World
+from sim.scenario.farm import Autoscaling, Override
 from sim.trace import Meta, Trace
 from sim.trace.meta import Prices
 
@@ -40,6 +48,7 @@ EXAMPLES = settings(
 # A dozen requests of some dozen steps: what takes more events than this goes round in a circle.
 MOST_EVENTS = 200_000
 CLOSE = 1e-6
+SPEEDS = ("cpus", "network_bytes_per_s", "disk_read_bytes_per_s", "disk_write_bytes_per_s")
 ENDS = {"ok", "failed", "cancelled", "timed_out"}
 
 
@@ -71,33 +80,39 @@ def rows(table):
     return [dict(zip(names, row, strict=True)) for row in table.rows()]
 
 
-def meta(farm):
-    return Meta("simulated", prices=Prices.of(farm))
+class Counted(Environment):
+    """SimPy's clock, for so many events only: what never comes to an end fails."""
+
+    events = 0
+
+    def step(self):
+        self.events += 1
+        assert self.events < MOST_EVENTS, f"still busy at {self.now} s"
+        super().step()
 
 
 def whole_run(drawn: Drawn) -> Ran:
-    """As `simulate`, but it looks at how many events there are, and keeps the world and all daemons."""
-    daemons = []
+    """Simulate, and keep what the run leaves behind: the world and all daemons that were ever up."""
+    worlds, daemons = [], []
 
-    def kept(*args, **options):
-        daemons.append(Daemon(*args, **options))
-        return daemons[-1]
+    def kept(kind, found):
+        def make(*args, **options):
+            found.append(kind(*args, **options))
+            return found[-1]
 
-    with patch.object(sim.model.site, "Daemon", kept):
-        recorder = Recorder()
-        world = World(drawn.farm, drawn.profile, drawn.graphs, drawn.seed, recorder)
-        if drawn.farm.cache.warm:
-            world.warm(drawn.requests)
-        arrivals = _Arrivals(world, drawn.requests, inf)
-        world.env.process(arrivals.process())
-        events = 0
-        while world.env.peek() < inf:
-            world.env.step()
-            events += 1
-            assert events < MOST_EVENTS, f"still busy at {world.env.now} s"
-        world.stop()
-        assert arrivals.unserved == []
-    return Ran(drawn, recorder.trace(meta(drawn.farm), drawn.seed), world, daemons)
+        return make
+
+    with (
+        patch.object(sim.model.world, "Environment", Counted),
+        patch.object(sim.model.simulate, "World", kept(World, worlds)),
+        patch.object(sim.model.site, "Daemon", kept(Daemon, daemons)),
+    ):
+        trace = simulated(drawn, meta=Meta("simulated", prices=Prices.of(drawn.farm)))
+    return Ran(drawn, trace, worlds[0], daemons)
+
+
+def simulated(drawn, **options):
+    return simulate(drawn.farm, drawn.requests, drawn.profile, drawn.graphs, seed=drawn.seed, **options)
 
 
 @EXAMPLES
@@ -107,6 +122,7 @@ def test_whatever_the_farm_every_invariant_holds(drawn):
     every_request_ends_once(ran)
     no_time_runs_backwards(ran)
     slots_leases_and_instances_are_limited(ran)
+    memory_is_enough_for_all_that_live(ran)
     nothing_executes_twice_without_a_reason(ran)
     work_is_conserved(ran)
     bytes_are_conserved(ran)
@@ -118,10 +134,7 @@ def test_whatever_the_farm_every_invariant_holds(drawn):
 @EXAMPLES
 @given(worlds())
 def test_the_same_seed_gives_the_same_tables_with_or_without_steps(drawn):
-    def again(**options):
-        return simulate(drawn.farm, drawn.requests, drawn.profile, drawn.graphs, seed=drawn.seed, **options)
-
-    first, second, bare, sampled = again(), again(), again(steps=False), again(samples_s=1.7)
+    first, second, bare, sampled = (simulated(drawn, **how) for how in ({}, {}, {"steps": False}, {"samples_s": 1.7}))
     for kind in ("builds", "steps", "runners"):
         assert shown(first, kind) == shown(second, kind) == shown(sampled, kind)
         if kind != "steps":
@@ -130,6 +143,61 @@ def test_the_same_seed_gives_the_same_tables_with_or_without_steps(drawn):
 
 def shown(trace, kind):
     return list(map(repr, trace.table(kind).rows()))
+
+
+def with_runner(farm, **fields):
+    return replace(farm, runner=replace(farm.runner, **fields), overrides=())
+
+
+def with_first(requests, **fields):
+    return [replace(requests[0], **fields), *requests[1:]]
+
+
+OF_FARMS = {
+    **{f"runner.{name}": lambda farm, name=name: with_runner(farm, **{name: 0.0}) for name in SPEEDS},
+    **{
+        f"host.{name}": lambda farm, name=name: replace(farm, host=replace(farm.runner, **{name: nan}))
+        for name in SPEEDS
+    },
+    **{name: lambda farm, name=name: replace(farm, **{name: inf}) for name in ("boot_s", "clone_s", "standby_boot_s")},
+    "override": lambda farm: replace(farm, overrides=(Override(None, None, replace(farm.runner, cpus=0.0)),)),
+    "builds_per_instance": lambda farm: replace(farm, autoscaling=Autoscaling(builds_per_instance=0)),
+    "max_instances": lambda farm: replace(farm, autoscaling=Autoscaling(max_instances=0)),
+    "platforms": lambda farm: replace(farm, platforms={"windows/amd64": 1.0}),
+    "slowdown": lambda farm: replace(farm, platforms=dict.fromkeys(farm.platforms, inf)),
+    "projects": lambda farm: replace(farm, projects={}),
+    "idle_timeout_s": lambda farm: replace(farm, idle_timeout_s=-1.0),
+    "acquire_timeout_s": lambda farm: replace(farm, acquire_timeout_s=nan),
+}
+OF_REQUESTS = {
+    "needs itself": lambda requests: with_first(requests, needs=(0,)),
+    "after nobody": lambda requests: with_first(requests, after=99),
+    "never arrives": lambda requests: with_first(requests, arrived_s=inf),
+    "never sends": lambda requests: with_first(requests, uplink_bytes_per_s=0.0),
+    "cancelled before": lambda requests: with_first(requests, cancel_after_s=-1.0),
+}
+
+
+@EXAMPLES
+@given(worlds(), st.sampled_from([*OF_FARMS, *OF_REQUESTS]))
+def test_what_can_never_be_served_is_told_in_one_line(drawn, why):
+    if why in OF_FARMS:
+        impossible = replace(drawn, farm=OF_FARMS[why](drawn.farm))
+    else:
+        impossible = replace(drawn, requests=OF_REQUESTS[why](drawn.requests))
+    with pytest.raises(InputError) as told:
+        whole_run(impossible)
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 200
+
+
+def test_a_consumer_whose_base_nobody_builds_is_told_before_the_run():
+    base = a_graph(source(), run("base", 0), target="base")
+    app = a_graph(source(), run("base", 0), run("app", 1), target="app", links=(Link("base", 1),))
+    made = Handmade({"app": app, "base": base}, {"app": ("base",)}, bake=True)
+    farm = a_farm(targets=("app", "base"), projects={"app": "a", "base": "b"})
+    with pytest.raises(InputError, match="builds app, which imports base, and not base itself"):
+        simulate(farm, [a_request(0)], ideal(), made)
 
 
 # Ends and times.
@@ -234,13 +302,27 @@ def leases(ran):
 
 
 def most_at_once(spans):
-    """How many spans overlap at most; ends come before starts, and what takes no time does not count."""
-    moves = [move for start, end in spans if end > start + 1e-9 for move in ((start + 1e-9, 1), (end, -1))]
+    """How many spans (start, end, perhaps a weight) overlap at most; what takes no time does not count."""
+    moves = []
+    for start, end, *weight in spans:
+        if end > start + 1e-9:
+            moves += [(start + 1e-9, sum(weight or [1])), (end, -sum(weight or [1]))]
     busy = most = 0
     for _, change in sorted(moves):
         busy += change
         most = max(most, busy)
     return most
+
+
+def memory_is_enough_for_all_that_live(ran):
+    """Whoever would take the steps over the limit dies at once, so those that run never want more."""
+    wanted = defaultdict(list)
+    for step in ran.steps:
+        if step["kind"] == "exec" and step["memory_peak_bytes"] and step["shared_with"] is None:
+            began_s = step["started_s"] + step["lock_wait_s"]
+            wanted[step["runner"]].append((began_s, step["completed_s"], step["memory_peak_bytes"]))
+    for daemon in ran.daemons:
+        assert most_at_once(wanted[daemon.runner]) <= daemon.memory.limit_bytes
 
 
 def nothing_executes_twice_without_a_reason(ran):
@@ -330,7 +412,7 @@ def nothing_is_held_at_the_end(ran):
 
 
 def disks_add_up(ran):
-    """Used bytes are the sum of what is there, also for clones; and what a collection would free is only what is new."""
+    """Used bytes are the sum of what is there, also for clones; children have parents; the last collection left no excess."""
     caches = {id(daemon.volume.cache): daemon.volume.cache for daemon in ran.daemons}
     caches |= {id(site.base.cache): site.base.cache for site in ran.world._sites.values()}
     for cache in caches.values():
@@ -342,6 +424,13 @@ def disks_add_up(ran):
         parents = Counter(parent for item in disk.items.values() for parent in item.parents)
         assert dict(parents) == disk.children
         assert all(parent in disk.items for parent in parents), "a snapshot stands on nothing"
+    built_on = {build["runner"] for build in ran.builds if build["started_s"] is not None}
+    until_the_end = {runner["runner"] for runner in ran.runners if runner["reason"] == "end of run"}
+    for daemon in ran.daemons:
+        if daemon.runner in built_on & until_the_end:
+            disk, limits = daemon.volume.cache._disk, daemon.volume.cache.limits
+            disk.settle()
+            assert not is_over(disk.used_bytes, limits) or disk.candidates.oldest() is None
 
 
 def money_adds_up(ran):

@@ -7,6 +7,7 @@ import pytest
 from sim.errors import InputError
 from sim.graph import Context, Graph, Input, Step
 from sim.profile import CONSTANTS, DAEMON, IDEAL, Cost, Profile
+from sim.profile.constants import CORES
 from sim.scenario.fields.costs import CostRule
 
 FILES = {"package.json": 100, "src/a": 1000, "src/b": 2000, "docs/c": 5000}
@@ -74,7 +75,7 @@ def test_every_constant_has_a_source_and_a_sane_spread():
     for name, constant in CONSTANTS.items():
         assert constant.source, name
         assert 0 <= constant.spread <= 0.6
-        assert 0 < constant.value < 1
+        assert 0 < constant.value < (10 if name in CORES else 1)
 
 
 def test_a_profile_file_stands_between_rules_and_priors(tmp_path):

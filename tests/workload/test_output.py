@@ -3,12 +3,8 @@
 import pytest
 
 from sim.errors import InputError
-from sim.workload import Request, draw
+from sim.workload import draw
 from sim.workload.output import Output, outputs_of, parse
-
-
-def a_request(output=None):
-    return Request(0, 0.0, "app", ("app",), output=output)
 
 
 @pytest.mark.parametrize(
@@ -51,15 +47,15 @@ def test_words_that_buildx_does_not_know(text, part):
 
 def test_the_target_s_own_outputs_hold_unless_the_scenario_speaks():
     own = ("type=image,push=true", "out")
-    assert outputs_of(a_request(), own) == (Output(push=True), Output("local"))
-    assert outputs_of(a_request(Output("oci")), own) == (Output("oci"),)
+    assert outputs_of(None, own) == (Output(push=True), Output("local"))
+    assert outputs_of(Output("oci"), own) == (Output("oci"),)
 
 
 def test_without_an_output_nothing_is_exported():
-    assert outputs_of(a_request(), ()) == ()
-    assert outputs_of(a_request(), ("type=cacheonly",)) == ()
-    assert outputs_of(a_request(Output("cacheonly")), ("type=image",)) == ()
-    assert outputs_of(a_request(Output("cacheonly", cache_to="s3")), ()) == (Output("cacheonly", cache_to="s3"),)
+    assert outputs_of(None, ()) == ()
+    assert outputs_of(None, ("type=cacheonly",)) == ()
+    assert outputs_of(Output("cacheonly"), ("type=image",)) == ()
+    assert outputs_of(Output("cacheonly", cache_to="s3"), ()) == (Output("cacheonly", cache_to="s3"),)
 
 
 def test_vertices_have_buildkit_s_names():

@@ -6,15 +6,13 @@ In: a build's plan and keys, its daemon. Out: records that it may hit without ha
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING
 
 from sim.model.buildkit.exports import CacheExport, Export
+from sim.model.buildkit.search import Search
 from sim.model.plan.compiled import CONTEXT, PREAMBLE, SOURCE
+from sim.model.record import Recorder
 from sim.model.registry import NO_CACHE, CacheRecord, Layer, Manifest, Pull
 from sim.workload.output import Output
-
-if TYPE_CHECKING:
-    from sim.model.buildkit.solve import Solve
 
 PULL = "[internal] pull layers for an export"
 
@@ -22,13 +20,24 @@ PULL = "[internal] pull layers for an export"
 class Delivery:
     """One build's imports and exports. `sent_bytes`: to registries and to its client."""
 
-    __slots__ = ("_export", "_pull", "_pull_s", "_reference", "_solve", "imported", "outputs", "sent_bytes")
+    __slots__ = (
+        "_export",
+        "_pull",
+        "_pull_s",
+        "_recorder",
+        "_reference",
+        "_search",
+        "imported",
+        "outputs",
+        "sent_bytes",
+    )
 
-    def __init__(self, solve: Solve, outputs: tuple[Output, ...], reference: Hashable) -> None:
+    def __init__(self, search: Search, recorder: Recorder, outputs: tuple[Output, ...], reference: Hashable) -> None:
         self.outputs = outputs
         self.imported: Manifest = NO_CACHE
         self.sent_bytes = 0.0
-        self._solve = solve
+        self._search = search
+        self._recorder = recorder
         self._reference = reference
         self._export: Export | None = None
         self._pull: Pull | None = None
@@ -36,15 +45,15 @@ class Delivery:
 
     def open(self) -> None:
         """Read the cache manifest, if the build imports one: what it names may be hit (buildkit-semantics 7)."""
-        if any(output.cache_from == "registry" for output in self.outputs) and not self._solve.no_cache:
-            daemon = self._solve.daemon
+        if any(output.cache_from == "registry" for output in self.outputs) and not self._search.no_cache:
+            daemon = self._search.daemon
             self.imported = daemon.exporter.registry.cache(self._reference)
             for definition_key, key in self.imported.links.items():
                 daemon.cache.add_link(definition_key, key)
 
     def record(self, key: int) -> int | None:
         """The result that this daemon has for a key, or could pull."""
-        daemon = self._solve.daemon
+        daemon = self._search.daemon
         found = daemon.cache.record(key)
         if found is None and self.imported.records:
             return daemon.volume.adopt(key, self.imported.records, daemon.engine.now)
@@ -52,9 +61,11 @@ class Delivery:
 
     def export(self, outputs: tuple[Output, ...], then: Callable[[], None]) -> None:
         """Export the result, then call `then()`; a client that reads all layers has the lazy ones pulled first."""
-        daemon = self._solve.daemon
+        daemon = self._search.daemon
         if daemon.volume.lazy and any(output.reads_layers for output in outputs):
-            keys = [key for index in self._solve.compiled.results if (key := self._solve.known.key(index)) is not None]
+            keys = [
+                key for index in self._search.compiled.results if (key := self._search.known.key(index)) is not None
+            ]
             layers = daemon.volume.lazy_below(keys)
             if layers:
 
@@ -79,7 +90,7 @@ class Delivery:
             self._record(export)
 
     def _start(self, outputs: tuple[Output, ...], then: Callable[[], None]) -> None:
-        solve = self._solve
+        search = self._search
 
         def done(export: Export) -> None:
             self._export = None
@@ -89,25 +100,25 @@ class Delivery:
         cache = None
         if any(output.cache_to != "none" for output in outputs):
             has_all = any(output.cache_mode == "max" for output in outputs)
-            steps = list(range(solve.compiled.size)) if has_all else solve.compiled.layers
+            steps = list(range(search.compiled.size)) if has_all else search.compiled.layers
             cache = CacheExport(self._reference, self._layers(steps), self._manifest(steps))
-        layers = self._layers(solve.compiled.layers)
-        self._export = solve.daemon.exporter.export(solve.build, layers, outputs, done, cache)
+        layers = self._layers(search.compiled.layers)
+        self._export = search.daemon.exporter.export(search.build, layers, outputs, done, cache)
 
     def _record_pull(self, pull: Pull, outcome: str) -> None:
         self._pull = None
-        solve, now_s = self._solve, self._solve.daemon.engine.now
-        solve.session.recorder.overhead(solve, PULL, pull.cpu_s, self._pull_s, now_s, outcome, pull.received_bytes)
+        search, now_s = self._search, self._search.daemon.engine.now
+        self._recorder.overhead(search, PULL, pull.cpu_s, self._pull_s, now_s, outcome, pull.received_bytes)
 
     def _record(self, export: Export) -> None:
         self.sent_bytes += export.sent_bytes
         for vertex in export.vertices:
-            self._solve.session.recorder.export(self._solve, vertex)
+            self._recorder.export(self._search, vertex)
 
     def _layers(self, steps: list[int]) -> list[Layer]:
         """A layer is named by what is in it; below a hit nobody has looked, so there its step's key stands for it."""
-        solve = self._solve
-        compiled, known = solve.compiled, solve.known
+        search = self._search
+        compiled, known = search.compiled, search.known
         layers = []
         for index in steps:
             kind = compiled.kinds[index]
@@ -115,21 +126,21 @@ class Delivery:
                 key = known.key(index)
                 result = known.result[index]
                 if result is None and key is not None:
-                    result = solve.daemon.cache.record(key)
+                    result = search.daemon.cache.record(key)
                 name = compiled.ops[index] if key is None else key
                 layer = Layer(name if result is None else result, compiled.layer_bytes[index], kind == SOURCE)
                 layers.append(layer)
                 if key is not None:
-                    solve.daemon.volume.will_pack(layer, key)
+                    search.daemon.volume.will_pack(layer, key)
         return layers
 
     def _manifest(self, steps: list[int]) -> Manifest:
-        solve = self._solve
-        cache, records = solve.daemon.cache, {}
+        search = self._search
+        cache, records = search.daemon.cache, {}
         for index in steps:
-            key = solve.known.key(index)
+            key = search.known.key(index)
             result = None if key is None else cache.record(key)
             if key is not None and result is not None:
-                size_bytes = solve.compiled.layer_bytes[index]
+                size_bytes = search.compiled.layer_bytes[index]
                 records[key] = CacheRecord(result, size_bytes, cache.parents_of(key), cache.cpu_s_of(key))
-        return Manifest(records, solve.known.links())
+        return Manifest(records, search.known.links())

@@ -14,21 +14,23 @@ from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, NETWORK, READ, TOGET
 from sim.model.plan.compiled import CONTEXT, EXEC, PREAMBLE
 from sim.model.store.versioned import Versioned
 from sim.profile import Profile
-from sim.profile.constants import RUN_CORES
 from sim.profile.cost import Cost
 from sim.scenario.farm import Runner
+
+_OVERHEAD = 0x52554E  # a draw of its own beside that of the command
 
 
 class Costing:
     """Phases of vertices on one runner. `slowdowns`: by platform, how many times slower its commands run here."""
 
-    __slots__ = ("_attempts", "_profile", "_runner", "_seed", "_slowdowns")
+    __slots__ = ("_attempts", "_profile", "_run_spread", "_runner", "_seed", "_slowdowns")
 
     def __init__(
         self, profile: Profile, seed: int, slowdowns: Mapping[str, float], attempts: Versioned, runner: Runner
     ) -> None:
         self._runner = runner
         self._profile = profile
+        self._run_spread = profile.variation.spread("run_cpu_s")
         self._seed = seed
         self._slowdowns = slowdowns
         self._attempts = attempts
@@ -96,8 +98,12 @@ class Costing:
             parts.append(((CPU, one_core_s, 1.0), one_core_s / min(1.0, cpus)))
         if written_bytes:
             parts.append(((WRITE, written_bytes, inf), written_bytes / runner.disk_write_bytes_per_s))
-        own_s = constants.run_cpu_s / min(RUN_CORES, cpus)
-        phases = [(DAEMON_CPU, constants.run_cpu_s, RUN_CORES)]
+        run_cpu_s = constants.run_cpu_s
+        if self._run_spread:
+            attempt = self._attempts.get(edge.key, 0)
+            run_cpu_s *= self._profile.factor(self._seed, edge.key ^ _OVERHEAD, attempt, self._run_spread)
+        own_s = run_cpu_s / min(constants.run_cores, cpus)
+        phases = [(DAEMON_CPU, run_cpu_s, constants.run_cores)]
         if cost.overlap:
             by_resource: dict[int, float] = {}
             for (kind, _, _), took_s in parts:

@@ -74,7 +74,7 @@ class Session:
         """One more target of the command. `reference`: of its cache in the registry."""
 
         def delivery(solve: Solve) -> Delivery:
-            return Delivery(solve, outputs, reference)
+            return Delivery(solve, self.recorder, outputs, reference)
 
         solve = Solve(build, self, target, compiled, names, delivery, on_end)
         self.solves[target] = solve

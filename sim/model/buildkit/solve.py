@@ -15,10 +15,10 @@ from sim.model.buildkit.edge import DAEMON_CPU, DELAY, FAILED, Edge, Phase
 from sim.model.buildkit.search import IDLE, Search
 from sim.model.plan.compiled import CONTEXT, PREAMBLE, Compiled
 from sim.model.record import Recorder
-from sim.profile.constants import TAIL_CORES
 from sim.workload.request import Request
 
 HISTORY = "[internal] history record"
+_TAIL = 0x7A11  # a draw of its own for each build's record
 
 
 class Command(Protocol):
@@ -107,7 +107,11 @@ class Solve(Search):
         daemon = self.daemon
         self._let_go()
         tail = Edge(self, self.compiled.definition, 0, False)
-        tail.phases = [(DAEMON_CPU, daemon.profile.daemon.tail_cpu_s + self.session.target_cpu_s, TAIL_CORES)]
+        constants = daemon.profile.daemon
+        tail_cpu_s = constants.tail_cpu_s
+        if spread := daemon.profile.variation.spread("tail_cpu_s"):
+            tail_cpu_s *= daemon.profile.factor(daemon.seed, self.build ^ _TAIL, 0, spread)
+        tail.phases = [(DAEMON_CPU, tail_cpu_s + self.session.target_cpu_s, constants.tail_cores)]
         self._tail = tail
         tail.started_s = daemon.engine.now
         daemon.engine.work(tail, self._answered)

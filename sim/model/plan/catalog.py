@@ -58,7 +58,7 @@ class Catalog:
 
     def outputs(self, request: Request, target: str) -> tuple[Output, ...]:
         """What a target exports: the request's own output, else the target's; a registry cache also where the farm says it."""
-        outputs = outputs_of(request, self._graphs.outputs(target))
+        outputs = outputs_of(request.output, self._graphs.outputs(target))
         if self._farm.write_back == "registry":
             outputs = (*outputs, Output("cacheonly", cache_to="registry", cache_mode="max", cache_from="registry"))
         return outputs

@@ -44,18 +44,27 @@ class Volume:
 
     def adopt(self, key: int, records: Mapping[int, CacheRecord], now_s: float) -> int | None:
         """The result that an imported cache has for a key. The record is here from now on, its layers are lazy."""
-        stack = [key]
+        cache, stack = self.cache, [key]
+        # With `policy: lru` a new record may push out others, but none that it stands on.
+        held: dict[int, None] = {}
         while stack:
             found = records.get(stack[-1])
+            for parent in found.parents if found else ():
+                if parent not in held and cache.record(parent) is not None:
+                    cache.hold(parent)
+                    held[parent] = None
             missing = [parent for parent in found.parents if self._could_adopt(parent, records)] if found else []
             if missing:
                 stack += missing
                 continue
             adopted = stack.pop()
-            if found is not None and self.cache.record(adopted) is None:
-                self.cache.add_record(adopted, found.result, now_s, 0.0, found.parents, found.cpu_s)
+            if found is not None and cache.record(adopted) is None:
+                cache.add_record(adopted, found.result, now_s, 0.0, found.parents, found.cpu_s)
+                self.forget_gone()
                 self.lazy[adopted] = Layer(found.result, found.size_bytes, True)
-        return self.cache.record(key)
+        for parent in held:
+            cache.release(parent, now_s)
+        return cache.record(key)
 
     def _could_adopt(self, key: int, records: Mapping[int, CacheRecord]) -> bool:
         return key in records and self.cache.record(key) is None

@@ -1,0 +1,57 @@
+"""How a daemon and its machine vary: from execution to execution, and from one replication to the next.
+
+In: sigmas that a calibration found (a profile file's `spread`, `error` and `core_speed`). Out: factors as functions of (seed,
+what), so that a replication draws the same whoever asks. Without a profile file nothing varies here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+
+from sim.profile import draws
+from sim.profile.cost import Daemon
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """Lognormal sigmas. `spreads`: single executions of a constant; `errors`: how well a constant is known; `core`: the speed of
+    the machine's cores from one run to the next (buildkit-semantics 13.3: sd 1.7 %).
+    """
+
+    spreads: tuple[tuple[str, float], ...] = ()
+    errors: tuple[tuple[str, float], ...] = ()
+    core: float = 0.0
+
+    def spread(self, name: str) -> float:
+        """Of single executions; 0 where nobody measured it."""
+        return next((sigma for known, sigma in self.spreads if known == name), 0.0)
+
+    @property
+    def is_none(self) -> bool:
+        """Every replication has the same daemon on the same machine."""
+        return not self.errors and self.core == 0.0
+
+    def slowness(self, seed: int) -> float:
+        """By what factor work on the cores takes longer in this replication."""
+        return draws.factor(seed, _number("core"), 0, self.core)
+
+    def daemon(self, daemon: Daemon, seed: int) -> Daemon:
+        """The daemon of one replication: constants as uncertain as they are, on cores as fast as they are this time."""
+        slow = self.slowness(seed)
+        errors = dict(self.errors)
+        changed = {
+            name: getattr(daemon, name)
+            * draws.factor(seed, _number(name), 0, errors.get(name, 0.0))
+            * (slow if name.endswith("cpu_s") else 1.0)
+            for name in Daemon.__dataclass_fields__
+            if name != "daemon_cgroup"
+        }
+        return replace(daemon, **changed)
+
+
+CONSTANT = Variation()
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
