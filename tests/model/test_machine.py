@@ -97,6 +97,24 @@ def test_machines_on_a_host_end_as_progressive_filling_says(data, capacity, jobs
     assert_same(ends_of(host, jobs, groups), progressive.ends_by(rates, jobs))
 
 
+def test_twin_fails_when_a_group_keeps_what_it_cannot_use(monkeypatch):
+    """Broken on purpose: each of two busy groups has half of the cores, whether it can use them or not."""
+
+    def halves(machine, allowance):
+        steps, daemon = machine.groups
+        parts = (allowance, 0.0) if not daemon.jobs else (0.0, allowance) if not steps.jobs else (allowance / 2,) * 2
+        waits = [group.fill(part) if group.jobs else float("inf") for group, part in zip(machine.groups, parts)]
+        machine._first = machine.groups[waits.index(min(waits))]
+        return min(waits)
+
+    monkeypatch.setattr(Machine, "share_out", halves)
+    jobs, groups = [(0.0, 6.0, 3.0), (0.0, 4.0, 1.0)], [STEPS, DAEMON]
+    leaves, tree = machine_tree(4.0, "group", [3.0, 1.0], groups, [0, 1])
+    progressive.fill(tree)
+    assert [leaves[job].rate for job in (0, 1)] == [3.0, 1.0]
+    assert ends_of(Machine(4.0), jobs, groups) != pytest.approx([2.0, 4.0])
+
+
 def test_one_and_four_threads_on_two_cores():
     """Max-min by step, not by thread: the one-thread step keeps its whole core (buildkit-semantics 13.3)."""
     assert ends_of(Machine(2.0), [(0.0, 4.0, 1.0), (0.0, 16.0, 4.0)]) == [4.0, 10.0]

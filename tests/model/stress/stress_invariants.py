@@ -1,54 +1,26 @@
-"""Random farms and workloads with everything on: each run ends, and nothing is lost, kept or counted twice.
+"""What must hold of any run: in its trace, on its machines, on its disks.
 
-In: `stress_builders.worlds`. Out: invariants of the trace, of the machines and of the disks after the run. `make test` takes
-the same examples each time; `BUILDCAST_STRESS=2000` takes that many new ones, and prints how to repeat one that fails.
+In: `Ran`, a run and what it has left behind. Out: nothing, or a failed assertion that says where.
 """
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from math import inf, isfinite, nan
-from unittest.mock import patch
+from math import isfinite
 
 import pytest
-from builders import Handmade, a_farm, a_graph, a_request, ideal, run, source
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
-from simpy import Environment
-from stress_builders import Drawn, worlds
+from stress_worlds import Drawn
 
-import sim.model.simulate
-import sim.model.site
-import sim.model.world
-from sim.errors import InputError
-from sim.graph import Link
 from sim.metrics import summarise
 from sim.metrics.work import OUT_OF_MEMORY
 from sim.model.buildkit.daemon import Daemon
-from sim.model.simulate import simulate
 from sim.model.store.collection import is_over
 from sim.model.world import World
-from sim.scenario.farm import Autoscaling, Override
-from sim.trace import Meta, Trace
-from sim.trace.meta import Prices
+from sim.trace import Trace
 
-SOAK = int(os.environ.get("BUILDCAST_STRESS", "0"))
-EXAMPLES = settings(
-    max_examples=SOAK or 100,
-    derandomize=not SOAK,
-    database=None,
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-)
-# A dozen requests of some dozen steps: what takes more events than this goes round in a circle.
-MOST_EVENTS = 200_000
 CLOSE = 1e-6
-SPEEDS = ("cpus", "network_bytes_per_s", "disk_read_bytes_per_s", "disk_write_bytes_per_s")
 ENDS = {"ok", "failed", "cancelled", "timed_out"}
 
 
@@ -78,126 +50,6 @@ def rows(table):
     """Rows as dicts; nan is None."""
     names = list(table.columns)
     return [dict(zip(names, row, strict=True)) for row in table.rows()]
-
-
-class Counted(Environment):
-    """SimPy's clock, for so many events only: what never comes to an end fails."""
-
-    events = 0
-
-    def step(self):
-        self.events += 1
-        assert self.events < MOST_EVENTS, f"still busy at {self.now} s"
-        super().step()
-
-
-def whole_run(drawn: Drawn) -> Ran:
-    """Simulate, and keep what the run leaves behind: the world and all daemons that were ever up."""
-    worlds, daemons = [], []
-
-    def kept(kind, found):
-        def make(*args, **options):
-            found.append(kind(*args, **options))
-            return found[-1]
-
-        return make
-
-    with (
-        patch.object(sim.model.world, "Environment", Counted),
-        patch.object(sim.model.simulate, "World", kept(World, worlds)),
-        patch.object(sim.model.site, "Daemon", kept(Daemon, daemons)),
-    ):
-        trace = simulated(drawn, meta=Meta("simulated", prices=Prices.of(drawn.farm)))
-    return Ran(drawn, trace, worlds[0], daemons)
-
-
-def simulated(drawn, **options):
-    return simulate(drawn.farm, drawn.requests, drawn.profile, drawn.graphs, seed=drawn.seed, **options)
-
-
-@EXAMPLES
-@given(worlds())
-def test_whatever_the_farm_every_invariant_holds(drawn):
-    ran = whole_run(drawn)
-    every_request_ends_once(ran)
-    no_time_runs_backwards(ran)
-    slots_leases_and_instances_are_limited(ran)
-    memory_is_enough_for_all_that_live(ran)
-    nothing_executes_twice_without_a_reason(ran)
-    work_is_conserved(ran)
-    bytes_are_conserved(ran)
-    nothing_is_held_at_the_end(ran)
-    disks_add_up(ran)
-    money_adds_up(ran)
-
-
-@EXAMPLES
-@given(worlds())
-def test_the_same_seed_gives_the_same_tables_with_or_without_steps(drawn):
-    first, second, bare, sampled = (simulated(drawn, **how) for how in ({}, {}, {"steps": False}, {"samples_s": 1.7}))
-    for kind in ("builds", "steps", "runners"):
-        assert shown(first, kind) == shown(second, kind) == shown(sampled, kind)
-        if kind != "steps":
-            assert shown(first, kind) == shown(bare, kind)
-
-
-def shown(trace, kind):
-    return list(map(repr, trace.table(kind).rows()))
-
-
-def with_runner(farm, **fields):
-    return replace(farm, runner=replace(farm.runner, **fields), overrides=())
-
-
-def with_first(requests, **fields):
-    return [replace(requests[0], **fields), *requests[1:]]
-
-
-OF_FARMS = {
-    **{f"runner.{name}": lambda farm, name=name: with_runner(farm, **{name: 0.0}) for name in SPEEDS},
-    **{
-        f"host.{name}": lambda farm, name=name: replace(farm, host=replace(farm.runner, **{name: nan}))
-        for name in SPEEDS
-    },
-    **{name: lambda farm, name=name: replace(farm, **{name: inf}) for name in ("boot_s", "clone_s", "standby_boot_s")},
-    "override": lambda farm: replace(farm, overrides=(Override(None, None, replace(farm.runner, cpus=0.0)),)),
-    "builds_per_instance": lambda farm: replace(farm, autoscaling=Autoscaling(builds_per_instance=0)),
-    "max_instances": lambda farm: replace(farm, autoscaling=Autoscaling(max_instances=0)),
-    "platforms": lambda farm: replace(farm, platforms={"windows/amd64": 1.0}),
-    "slowdown": lambda farm: replace(farm, platforms=dict.fromkeys(farm.platforms, inf)),
-    "projects": lambda farm: replace(farm, projects={}),
-    "idle_timeout_s": lambda farm: replace(farm, idle_timeout_s=-1.0),
-    "acquire_timeout_s": lambda farm: replace(farm, acquire_timeout_s=nan),
-}
-OF_REQUESTS = {
-    "needs itself": lambda requests: with_first(requests, needs=(0,)),
-    "after nobody": lambda requests: with_first(requests, after=99),
-    "never arrives": lambda requests: with_first(requests, arrived_s=inf),
-    "never sends": lambda requests: with_first(requests, uplink_bytes_per_s=0.0),
-    "cancelled before": lambda requests: with_first(requests, cancel_after_s=-1.0),
-}
-
-
-@EXAMPLES
-@given(worlds(), st.sampled_from([*OF_FARMS, *OF_REQUESTS]))
-def test_what_can_never_be_served_is_told_in_one_line(drawn, why):
-    if why in OF_FARMS:
-        impossible = replace(drawn, farm=OF_FARMS[why](drawn.farm))
-    else:
-        impossible = replace(drawn, requests=OF_REQUESTS[why](drawn.requests))
-    with pytest.raises(InputError) as told:
-        whole_run(impossible)
-    assert "\n" not in str(told.value)
-    assert len(str(told.value)) < 200
-
-
-def test_a_consumer_whose_base_nobody_builds_is_told_before_the_run():
-    base = a_graph(source(), run("base", 0), target="base")
-    app = a_graph(source(), run("base", 0), run("app", 1), target="app", links=(Link("base", 1),))
-    made = Handmade({"app": app, "base": base}, {"app": ("base",)}, bake=True)
-    farm = a_farm(targets=("app", "base"), projects={"app": "a", "base": "b"})
-    with pytest.raises(InputError, match="builds app, which imports base, and not base itself"):
-        simulate(farm, [a_request(0)], ideal(), made)
 
 
 # Ends and times.
@@ -457,3 +309,17 @@ def money_adds_up(ran):
     if work.cpu_s is not None:
         assert work.cpu_s == pytest.approx(work.executed_s + work.lost_s, rel=CLOSE, abs=1e-9)
         assert work.would_have_s == pytest.approx(work.cpu_s + work.saved_cache_s + work.saved_dedup_s, rel=CLOSE)
+
+
+EVERY = (
+    every_request_ends_once,
+    no_time_runs_backwards,
+    slots_leases_and_instances_are_limited,
+    memory_is_enough_for_all_that_live,
+    nothing_executes_twice_without_a_reason,
+    work_is_conserved,
+    bytes_are_conserved,
+    nothing_is_held_at_the_end,
+    disks_add_up,
+    money_adds_up,
+)
