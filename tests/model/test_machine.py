@@ -103,7 +103,9 @@ def test_twin_fails_when_a_group_keeps_what_it_cannot_use(monkeypatch):
     def halves(machine, allowance):
         steps, daemon = machine.groups
         parts = (allowance, 0.0) if not daemon.jobs else (0.0, allowance) if not steps.jobs else (allowance / 2,) * 2
-        waits = [group.fill(part) if group.jobs else float("inf") for group, part in zip(machine.groups, parts)]
+        waits = [
+            group.fill(part) if group.jobs else float("inf") for group, part in zip(machine.groups, parts, strict=True)
+        ]
         machine._first = machine.groups[waits.index(min(waits))]
         return min(waits)
 
