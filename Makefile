@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-output
 
-.PHONY: install dev demo test bench lint matrix clean
+.PHONY: install dev demo test bench lint matrix real real-slice regress clean
 
 install: $(VENV)/installed
 
@@ -44,6 +44,24 @@ lint: dev
 
 bench: dev
 	$(BIN)/python -m tests.bench --check --write
+
+# Real BuildKit daemons: needs root and runc, and nothing else on the machine. The whole corpus takes about half an hour.
+CORPUS := $(patsubst %/scenario.yaml,%,$(wildcard tests/real/corpus/*/scenario.yaml))
+DECISIONS := $(patsubst %/scenario.yaml,%,$(wildcard tests/real/decisions/*/scenario.yaml))
+REPLAYS ?= replays
+# Three minutes of it, a scenario of each kind: for every change.
+SLICE := $(addprefix tests/real/corpus/,cpu-fork-1 cpu-edit-1 cpu-platforms-1 mixed-1 mixed-slots-2 mixed-bake-1 mixed-scale-1)
+
+real: install
+	$(BIN)/buildcast validate $(CORPUS) -k 3 --keep $(REPLAYS) -o results
+	$(BIN)/buildcast validate --decisions $(DECISIONS) -k 3 --keep $(REPLAYS) -o results
+
+real-slice: install
+	$(BIN)/buildcast validate $(SLICE) -k 1
+
+# The timing model today against results/baselines.
+regress: install
+	$(BIN)/buildcast regress
 
 # The committed tables and figures: results/decision-matrix.{md,json,png}.
 matrix: install

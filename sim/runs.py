@@ -22,7 +22,7 @@ from hashlib import sha256
 from math import inf
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,9 @@ from sim.scenario import Scenario, load, resolve_farm
 from sim.scenario.farm import Farm
 from sim.trace import Json, Meta, Prices, Trace
 from sim.workload import Request, draw
+
+if TYPE_CHECKING:
+    from sim.real.replay import Replayed, Settings
 
 T = TypeVar("T")
 Say = Callable[[str], None]
@@ -135,6 +138,34 @@ def simulate_case(
         steps=steps,
         horizon_s=scenario.horizon or inf,
         samples_s=samples_s,
+    )
+
+
+def replay_case(
+    case: Case,
+    *,
+    seed: int = 1,
+    replication: int = 0,
+    requests: Sequence[Request] | None = None,
+    settings: Settings | None = None,
+    say: Say = to_stderr,
+    progress: Progress = lambda done, total: None,
+) -> Replayed:
+    """One replication on real daemons: the same requests, the same farm, and a trace of the same form."""
+    from sim.real.replay import Settings, replay  # nobody else needs daemons
+
+    return replay(
+        case.farm,
+        requests if requests is not None else requests_of(case, seed, replication),
+        case.profile,
+        case.graphs,
+        spec=graph_spec(case.scenario),
+        seed=seeds(seed, replication)[1],
+        meta=_meta(case, seed, replication),
+        horizon_s=case.scenario.horizon or inf,
+        settings=settings or Settings(),
+        say=say,
+        progress=progress,
     )
 
 

@@ -74,7 +74,7 @@ def _compared(args: argparse.Namespace, progress: Progress) -> Comparison:
             "give either --vary or --candidates",
             hint="for example --vary farm.size=default,large; several flags combine",
         )
-    named: list[Named] = _listed(args.candidates) if args.candidates else [("", flags) for flags in vary(args.vary)]
+    named: list[Named] = listed(args.candidates) if args.candidates else [("", flags) for flags in vary(args.vary)]
     settings = [flags for _, flags in named]
     cases = candidates(args.scenario, settings, args.sets, progress.say)
     cases = [replace(case, label=label) if label else case for case, (label, _) in zip(cases, named, strict=True)]
@@ -89,7 +89,7 @@ def _compared(args: argparse.Namespace, progress: Progress) -> Comparison:
     return evaluate(cases, settings, results, args.seed)
 
 
-def _listed(file: str) -> list[Named]:
+def listed(file: str) -> list[Named]:
     """The candidates of a file: `- {label: two, set: [farm.size=large]}`. InputErrors with line and column."""
     tree, _ = read(Path(file), file)
     found: list[Named] = []

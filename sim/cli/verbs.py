@@ -270,17 +270,7 @@ def _fleet(commands: Commands) -> Parser:
     )
     up.add_argument("scenario", metavar="SCENARIO", help=_SCENARIO)
     _sets(up)
-    up.add_argument(
-        "--node",
-        action="append",
-        default=[],
-        metavar="PLATFORM=ADDRESS",
-        help="a buildkitd on another machine, for one platform: linux/arm64=tcp://HOST:PORT",
-    )
-    for name, what in (("ca", "the authority that signed"), ("cert", "the client's"), ("key", "the client's")):
-        up.add_argument(
-            f"--tls-{name}", metavar="FILE", help=f"PEM file for --node: {what} {name if name != 'ca' else 'nodes'}"
-        )
+    _node_flags(up)
     status = _verb(
         actions,
         "status",
@@ -298,6 +288,83 @@ def _fleet(commands: Commands) -> Parser:
     return made
 
 
+def _replay(commands: Commands) -> Parser:
+    verb = _verb(
+        commands,
+        "replay",
+        "replay:replay",
+        "run the same requests on real BuildKit daemons here: a measured trace",
+        "replay scenarios/dedup-pair --set farm.runner.cpus=2 --scale 0.05 -o measured",
+        "replay my-scenario --as-is --base golang:1.26=rootfs -o measured",
+    )
+    verb.add_argument("scenario", metavar="SCENARIO", help=_SCENARIO)
+    _sets(verb)
+    verb.add_argument("--seed", type=_seed, default=1, metavar="S", help="same seed, same requests (default 1)")
+    verb.add_argument("--scale", type=float, default=1.0, metavar="X", help="times and bytes times X (default 1)")
+    verb.add_argument(
+        "--as-is", action="store_true", help="build the true Dockerfiles, not synthetic steps of their costs"
+    )
+    verb.add_argument(
+        "--base", action="append", default=[], metavar="NAME=FOLDER", help="--as-is: a base image's files or layout"
+    )
+    _node_flags(verb)
+    verb.add_argument("--registry", metavar="HOST:PORT", help="push what the scenario pushes to this registry")
+    verb.add_argument(
+        "--samples", type=_interval_s, default=1.0, metavar="EVERY", help="a row a runner, that often (1s)"
+    )
+    verb.add_argument(
+        "--folder", metavar="DIR", help="where daemons keep their caches (default: buildcast's cache folder)"
+    )
+    verb.add_argument("-o", dest="out", metavar="DIR", help="write the trace, clients' logs and summary.json here")
+    verb.add_argument("--format", choices=["parquet", "jsonl"], default="parquet", help="of the trace's tables")
+    return verb
+
+
+def _node_flags(verb: Parser) -> None:
+    """Remote daemons, and the certificates that they ask for."""
+    verb.add_argument(
+        "--node",
+        action="append",
+        default=[],
+        metavar="PLATFORM=ADDRESS",
+        help="a buildkitd on another machine, for one platform: linux/arm64=tcp://HOST:PORT",
+    )
+    for name, what in (("ca", "the authority that signed"), ("cert", "the client's"), ("key", "the client's")):
+        verb.add_argument(
+            f"--tls-{name}", metavar="FILE", help=f"PEM file for --node: {what} {name if name != 'ca' else 'nodes'}"
+        )
+
+
+def _calibrate(commands: Commands) -> Parser:
+    verb = _verb(
+        commands,
+        "calibrate",
+        "fit:calibrate",
+        "fit a profile: step costs from measured traces, a daemon's constants from traces or a suite of builds",
+        "calibrate out/measured -o calibrated.yaml",
+        "calibrate --suite -o this-machine.yaml",
+        "calibrate replays/a replays/b --constants --scenario a --scenario b -o constants.yaml",
+    )
+    verb.add_argument("trace", nargs="*", metavar="TRACE", help="folders that `buildcast replay` or `import` wrote")
+    verb.add_argument("-o", dest="out", metavar="PROFILE", required=True, help="the profile file to write")
+    verb.add_argument("--suite", action="store_true", help="build for up to 5 minutes on a real daemon, and measure")
+    verb.add_argument("--daemon", metavar="ADDRESS", help="with --suite: a daemon that is there and idle; else a local one")
+    verb.add_argument("--cpus", type=_cores, metavar="N", help="cores of the runners, where a trace does not say them")
+    verb.add_argument(
+        "--scenario",
+        action="append",
+        default=[],
+        metavar="SCENARIO",
+        help="whose rules say threads, bytes and waiting; one for all traces, or several by name",
+    )
+    verb.add_argument(
+        "--constants", action="store_true", help="the steps cost what the rules say: fit the daemon's constants"
+    )
+    verb.add_argument("--rounds", type=_count, default=5, metavar="N", help="of the suite (default 5)")
+    verb.add_argument("--force", action="store_true", help="measure on a busy machine, and say so")
+    return verb
+
+
 def _validate(commands: Commands) -> Parser:
     verb = _verb(
         commands,
@@ -311,6 +378,12 @@ def _validate(commands: Commands) -> Parser:
     _sets(verb)
     verb.add_argument("-k", dest="times", type=_count, default=3, metavar="K", help="replays of each (default 3)")
     verb.add_argument("--profile", metavar="FILE", help="to predict with, instead of the scenarios' own")
+    verb.add_argument("--as-is", action="store_true", help="build the true Dockerfiles: errors of costs, too")
+    verb.add_argument(
+        "--keep", metavar="DIR", help="keep traces in DIR/NAME/1, ...; what is there is not replayed again"
+    )
+    verb.add_argument("--decisions", action="store_true", help="replay each scenario's candidates.yaml: who wins?")
+    verb.add_argument("--search", type=_count, metavar="N", help="spend N replays on finding scenarios predicted badly")
     verb.add_argument(
         "--measured", nargs="?", const="", metavar="DIR", help="read DIR/NAME/*, or what lies beside each"
     )
@@ -343,6 +416,8 @@ _VERBS: dict[str, Callable[[Commands], Parser]] = {
     "import": _import,
     "trace": _trace,
     "fleet": _fleet,
+    "replay": _replay,
+    "calibrate": _calibrate,
     "validate": _validate,
     "regress": _regress,
 }
@@ -369,6 +444,15 @@ def _study_flags(verb: Parser, replications: int) -> None:
     )
     verb.add_argument("--seed", type=_seed, default=1, metavar="S", help="same seed, same tables (default 1)")
     verb.add_argument("--workers", type=_count, metavar="W", help="processes (default: the machine's cores)")
+
+
+def _cores(text: str) -> float:
+    from sim.units import parse_cores
+
+    try:
+        return parse_cores(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _whole(text: str) -> int:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from sim.errors import EnvironmentMissing, InputError
 from sim.graph import lock
-from sim.graph.freeze import Frozen, check_name, closure, freeze, own
+from sim.graph.freeze import Frozen, Target, check_name, closure, freeze, own
 from sim.graph.read import select
 from sim.graph.spec import Args, GraphSpec
 from sim.graph.types import Graph
@@ -61,9 +61,9 @@ class Graphs:
         """What buildx would solve for these names: groups expanded, links added, sorted."""
         return closure(self._frozen.targets, self.groups, [self.asked(name) for name in names])
 
-    def arguments(self, target: str) -> Mapping[str, str]:
-        """A target's own build arguments. Their values are kept out of what is measured."""
-        return self._frozen.targets[self._target(target)].args
+    def written(self, target: str) -> Target:
+        """A target as it is written, with defaults filled in: for builds of the true Dockerfiles."""
+        return self._frozen.targets[self._target(target)]
 
     def graph(self, target: str, args: Args = (), platforms: tuple[str, ...] = ()) -> Graph:
         """What one daemon solves: one platform on its own runner (BUILDPLATFORM is that platform), or several on one.

@@ -45,6 +45,7 @@ class Daemon:
     """A BuildKit daemon's own constants. Values, spreads and sources stand in `sim.profile.constants`."""
 
     client_latency_s: float
+    open_cpu_s: float
     definition_cpu_s: float
     dockerignore_cpu_s: float
     context_cpu_s: float
@@ -56,6 +57,7 @@ class Daemon:
     copy_file_cpu_s: float
     write_byte_cpu_s: float
     merge_cpu_s: float
+    tail_latency_s: float
     tail_cpu_s: float
     bake_latency_s: float
     bake_target_cpu_s: float
@@ -74,6 +76,7 @@ class Daemon:
     registry_latency_s: float
     gzip_share: float
     zstd_share: float
+    open_cores: float
     run_cores: float
     tail_cores: float
     copy_cores: float

@@ -15,7 +15,7 @@ from sim.graph.types import Graph, Input, Step
 from sim.profile import draws
 from sim.profile.constants import CONSTANTS, DAEMON, IDEAL
 from sim.profile.cost import Cost, Daemon
-from sim.profile.file import read_profile
+from sim.profile.file import ProfileFile, read_profile
 from sim.profile.priors import priors
 from sim.profile.rules import Rule, first_match, rules_of
 from sim.profile.variation import CONSTANT, Variation
@@ -42,11 +42,11 @@ class Profile:
         self._kept: dict[int, tuple[Graph, tuple[Cost, ...]]] = {}
 
     @classmethod
-    def of(cls, scenario_costs: Iterable[CostRule] = (), profile_file: Path | None = None) -> Profile:
+    def of(cls, scenario_costs: Iterable[CostRule] = (), profile_file: Path | ProfileFile | None = None) -> Profile:
         """The profile of a scenario; `InputError` when the profile file is not one."""
         rules, daemon, variation = rules_of(scenario_costs, "rule"), DAEMON, CONSTANT
         if profile_file is not None:
-            calibrated = read_profile(profile_file)
+            calibrated = read_profile(profile_file) if isinstance(profile_file, Path) else profile_file
             rules += rules_of(calibrated.costs, "profile")
             daemon, variation = calibrated.applied_to(daemon), calibrated.variation()
         return cls(daemon, rules, with_priors=True, variation=variation)

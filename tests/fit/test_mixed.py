@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from sim.fit.validation.errors import compare, summary
+from sim.fit.validation.max_min import max_min
 from sim.fit.validation.observed import observe, read_truth
-from sim.fit.validation.predictors import OBVIOUS, PLAIN, critical_path, max_min, sum_of_steps
+from sim.fit.validation.predictors import OBVIOUS, PLAIN, critical_path, sum_of_steps
 from sim.runs import prepare, requests_of, simulate_case
 from sim.scenario import load
 

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from sim.real import cgroups
 from sim.real.daemon import Daemon, DaemonSpec, Node, require_root
 from sim.real.node.left import leftovers, other_fleets
 
+sys.path.insert(0, str(Path(__file__).parent))  # for builders beside the tests
 _WAIT_S = 600.0
 
 

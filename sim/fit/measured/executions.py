@@ -7,17 +7,17 @@ shared or cached used nothing; one that was cancelled used the machine until it 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from math import isnan
+from math import inf, isnan
 from typing import Literal
 
 from sim.errors import InputError
 from sim.scenario.farm import Runner
 from sim.trace import RUNNERS, Cell, Json, Trace
 
-Kind = Literal["exec", "copy", "context", "source", "merge", "export", "preamble", "tail"]
+Kind = Literal["exec", "copy", "context", "source", "merge", "export", "preamble", "opening", "tail", "bake tail"]
 ENDED = ("executed", "failed", "cancelled")
 
 _LOCKED = re.compile(r"--mount=(?=\S*type=cache)(?=\S*sharing=locked)(\S+)")
@@ -26,6 +26,7 @@ _MOUNT_ID = re.compile(r"(?:^|,)id=([^,]+)")
 _MOUNT_TARGET = re.compile(r"(?:^|,)(?:target|dst|destination)=([^,]+)")
 _PREFIX = re.compile(r"^\[(?P<inside>[^\]]*?)\s*(?P<number>\d+/\d+)\] (?P<command>.*)$", re.DOTALL)
 _PLATFORM = re.compile(r"^\w+/\w+(/\w+)?$")
+_LOADS = re.compile(r"\bload (build definition|metadata|\.dockerignore)")
 _SHORT_S = 1e-6
 
 
@@ -71,30 +72,28 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A trace made ready for fits: its executions in order of start, and the machines they ran on.
-
-    `gaps_s` are seconds between a build's start and its first vertex: what the client and the connection take.
-    """
+    """A trace made ready for fits: its executions in order of start, and the machines they ran on."""
 
     name: str
     executions: tuple[Execution, ...]
     runners: Mapping[int, Runner]
     host: Runner | None = None
     slowdowns: Mapping[str, float] = field(default_factory=dict)
-    gaps_s: tuple[float, ...] = ()
 
 
-def observe(trace: Trace, *, where: str = "", cpus: float | None = None, farm: Mapping[str, Json] | None = None) -> Observation:
+def observe(
+    trace: Trace, *, where: str = "", cpus: float | None = None, farm: Mapping[str, Json] | None = None
+) -> Observation:
     """The executions of a trace. `cpus`: cores of its runners where the trace does not say; `farm`: instead of meta's.
 
     InputError: no steps with times, or nobody knows the cores.
     """
     where = where or trace.meta.name
-    found = _executions(trace)
+    farm = farm if farm is not None else _mapping(trace.meta.scenario.get("farm"))
+    found = _executions(trace, has_slots=bool(farm.get("max_parallelism")))
     if not found:
         hint = "calibrate from a replay, or from logs with times (rawjson, buildx history)"
         raise InputError("holds no step with a start and an end", where=where, hint=hint)
-    farm = farm if farm is not None else _mapping(trace.meta.scenario.get("farm"))
     runners = _runners(trace, farm, cpus, {one.runner for one in found}, where)
     host = farm.get("host")
     slow = {str(name): _number(factor) for name, factor in _mapping(farm.get("platforms")).items()}
@@ -104,11 +103,10 @@ def observe(trace: Trace, *, where: str = "", cpus: float | None = None, farm: M
         runners=runners,
         host=_runner(_mapping(host)) if host else None,
         slowdowns={name: factor for name, factor in slow.items() if factor != 1.0},
-        gaps_s=_gaps(trace, found),
     )
 
 
-def _executions(trace: Trace) -> list[Execution]:
+def _executions(trace: Trace, *, has_slots: bool) -> list[Execution]:
     platform_of = {_whole(row[0]): str(row[2] or "") for row in trace.runners.rows()}
     builds = {_whole(row["build"]): row for row in _named(trace, "builds")}
     is_measured = trace.meta.source == "measured"
@@ -118,15 +116,16 @@ def _executions(trace: Trace) -> list[Execution]:
         if row["outcome"] not in ENDED or started_s is None or completed_s is None or row["kind"] == "overhead":
             continue
         runner = _whole(row["runner"] if row["runner"] is not None else 0)
-        kind, name = str(row["kind"]), str(row["step"])
-        asked = (builds.get(_whole(row["build"])) or {}).get("platforms") or ()
+        build: Mapping[str, Cell] = builds.get(_whole(row["build"])) or {}
+        kind, name = str(row["kind"]), _without_target(str(row["step"]), build.get("target"))
+        asked = build.get("platforms") or ()
         platform = str(asked[0]) if len(asked) == 1 else platform_of.get(runner, "")  # type: ignore[arg-type, index]
         found.append(
             Execution(
                 runner=runner,
                 build=_whole(row["build"]),
                 name=name,
-                kind="preamble" if name.startswith("[internal] load ") and kind == "source" else kind,  # type: ignore[arg-type]
+                kind="preamble" if _is_preamble(row) else kind,  # type: ignore[arg-type]
                 platform=platform,
                 started_s=_number(started_s) + _number(row["lock_wait_s"] or 0.0),
                 completed_s=_number(completed_s),
@@ -137,7 +136,25 @@ def _executions(trace: Trace) -> list[Execution]:
             )
         )
     found = [one for one in _mounts_known(found, trace) if one.took_s > _SHORT_S]
-    return found + _tails(builds, trace, platform_of)
+    # Where slots are short a build's first sources wait for them: its opening is no work then, but they are seen themselves.
+    openings = [] if has_slots else _openings(builds, trace, platform_of)
+    opened = {one.build for one in openings}
+    found = [one for one in found if one.kind != "preamble" or one.build not in opened]
+    return found + openings + _tails(builds, trace, platform_of)
+
+
+def _is_preamble(row: Mapping[str, Cell]) -> bool:
+    """What every build loads before its graph is known (buildkit-semantics 5)."""
+    return row["kind"] == "source" and "load " in (name := str(row["step"])) and bool(_LOADS.search(name))
+
+
+def _without_target(name: str, target: Cell) -> str:
+    """A bake of several targets puts the target's name in front; cost rules do not know it."""
+    return (
+        f"[{name.removeprefix(f'[{target} ')}"
+        if target and name.startswith(f"[{target} ") and _PREFIX.match(name)
+        else name
+    )
 
 
 def _moved(row: Mapping[str, Cell], kind: str) -> float | None:
@@ -176,9 +193,7 @@ def _mount_id(text: str) -> str:
     return found[1] if found else text
 
 
-def _tails(
-    builds: Mapping[int, Mapping[str, Cell]], trace: Trace, platform_of: Mapping[int, str]
-) -> list[Execution]:
+def _tails(builds: Mapping[int, Mapping[str, Cell]], trace: Trace, platform_of: Mapping[int, str]) -> list[Execution]:
     """The history record of each build: from its last vertex to its end."""
     last_s: dict[int, float] = {}
     for row in _named(trace, "steps"):
@@ -186,24 +201,46 @@ def _tails(
             at = _whole(row["build"])
             last_s[at] = max(last_s.get(at, 0.0), _number(row["completed_s"]))
     found = []
-    for at, row in builds.items():
-        if row["outcome"] == "ok" and row["completed_s"] is not None and at in last_s:
-            runner = _whole(row["runner"] if row["runner"] is not None else 0)
-            ended_s = _number(row["completed_s"])
+    targets = {(build["request"], build["target"]) for build in builds.values()}
+    requests = Counter(request for request, _ in targets)
+    for at, build in builds.items():
+        kind: Kind = "bake tail" if requests[build["request"]] > 1 else "tail"
+        if build["outcome"] == "ok" and build["completed_s"] is not None and at in last_s:
+            runner = _whole(build["runner"] if build["runner"] is not None else 0)
+            ended_s = _number(build["completed_s"])
             if ended_s - last_s[at] > _SHORT_S:
                 platform = platform_of.get(runner, "")
-                found.append(Execution(runner, at, "history record", "tail", platform, last_s[at], ended_s))
+                found.append(Execution(runner, at, "history record", kind, platform, last_s[at], ended_s))
     return found
 
 
-def _gaps(trace: Trace, found: Sequence[Execution]) -> tuple[float, ...]:
+def _openings(
+    builds: Mapping[int, Mapping[str, Cell]], trace: Trace, platform_of: Mapping[int, str]
+) -> list[Execution]:
+    """From the client's start to the first step: connection, definition, .dockerignore, the frontend's work between them.
+
+    Those of a runner's first builds say nothing: they hold the first look at the base image, if no vertex of its own does.
+    """
     first_s: dict[int, float] = {}
-    for one in found:
-        if one.kind == "preamble":
-            first_s[one.build] = min(first_s.get(one.build, one.started_s), one.started_s)
-    starts = {_whole(row["build"]): row["started_s"] for row in _named(trace, "builds")}
-    gaps = [first_s[at] - _number(begun_s) for at, begun_s in starts.items() if begun_s is not None and at in first_s]
-    return tuple(gap for gap in gaps if gap > 0.0)
+    for row in _named(trace, "steps"):
+        begun_s = row["started_s"] if row["started_s"] is not None else row["ready_s"]
+        if (
+            begun_s is not None
+            and row["kind"] in ("exec", "copy", "context", "merge", "source")
+            and not _is_preamble(row)
+        ):
+            at = _whole(row["build"])
+            first_s[at] = min(first_s.get(at, inf), _number(begun_s))
+    found: list[Execution] = []
+    warm_s: dict[int, float] = defaultdict(lambda: inf)
+    for at, build in sorted(builds.items(), key=lambda item: first_s.get(item[0], inf)):
+        if build["started_s"] is not None and first_s.get(at, 0.0) > _number(build["started_s"]) + _SHORT_S:
+            runner = _whole(build["runner"] if build["runner"] is not None else 0)
+            platform, begun_s, ended_s = platform_of.get(runner, ""), _number(build["started_s"]), first_s[at]
+            is_whole = begun_s > warm_s[runner]
+            found.append(Execution(runner, at, "opening", "opening", platform, begun_s, ended_s, is_whole))
+            warm_s[runner] = min(warm_s[runner], ended_s)
+    return found
 
 
 def _runners(

@@ -120,7 +120,11 @@ class Daemon:
     def leave(self, edge: Edge, solve: Build) -> None:
         """A solve gives up on a vertex in flight; without any waiter left the vertex is cancelled."""
         edge.waiters = [waiter for waiter in edge.waiters if waiter[0] is not solve]
-        if edge.waiters or edge.state >= DONE:  # done: it is about to tell those who waited
+        if edge.state >= DONE:  # it is about to tell those who waited
+            return
+        if edge.waiters:
+            if edge.owner is solve:
+                self._keep_inputs(edge)
             return
         if edge.state == QUEUED:
             if edge in self._queue:
@@ -135,9 +139,25 @@ class Daemon:
                 self.volume.copies.lose(edge.copy, self.engine.now)
             self._count_attempt(edge.key)
             self.seen.keys.pop(edge.key, None)
+            if edge in self._lockers:
+                edge.lock_wait_s = self.engine.now - edge.locking_since
             self.engine.later(self.profile.daemon.kill_latency_s, self._vacate, edge)
         edge.state = GONE
         self._forget(edge)
+        self._let_inputs_go(edge)
+
+    def _keep_inputs(self, edge: Edge) -> None:
+        """Its owner, which had its inputs, goes; who else waits for it need not have asked for them."""
+        cache, finals = self.cache, edge.owner.known.final
+        keys = (finals[given] for given in edge.compiled.inputs[edge.index])
+        edge.kept = tuple(key for key in keys if key is not None and cache.record(key) is not None)
+        for key in edge.kept:
+            cache.hold(key)
+
+    def _let_inputs_go(self, edge: Edge) -> None:
+        kept, edge.kept = edge.kept, ()
+        for key in kept:
+            self.cache.release(key, self.engine.now)
 
     def release(self, edge: Edge) -> None:
         """A solve that referred to this vertex has ended."""
@@ -287,6 +307,8 @@ class Daemon:
                 self._keep(edge)
                 if edge.no_cache:
                     self._count_attempt(edge.key)
+        if edge.kept:
+            self._let_inputs_go(edge)
         # The slot is free before the next step of this build asks: a queue of others comes first (semantics 13.4).
         self._vacate(edge)
         waiters, edge.waiters = edge.waiters, []

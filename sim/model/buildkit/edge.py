@@ -98,6 +98,7 @@ class Edge(Work):
         "index",
         "indexed",
         "is_record",
+        "kept",
         "key",
         "lock_wait_s",
         "locking_since",
@@ -132,6 +133,7 @@ class Edge(Work):
         self.indexed = False
         self.executed = False
         self.is_record = False
+        self.kept: tuple[int, ...] = ()  # inputs that it holds itself, for its owner has gone
         self.copy: Copy | None = None
         self.pull: Any = None  # lazy layers on their way (`sim.model.registry.Pull`)
         self.paid = False

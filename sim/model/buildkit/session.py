@@ -12,7 +12,7 @@ from functools import partial
 
 from sim.model.buildkit.daemon import Daemon
 from sim.model.buildkit.delivery import Delivery
-from sim.model.buildkit.edge import DELAY, Edge
+from sim.model.buildkit.edge import DAEMON_CPU, DELAY, Edge
 from sim.model.buildkit.solve import Solve
 from sim.model.plan.compiled import Compiled
 from sim.model.record import Recorder
@@ -87,7 +87,10 @@ class Session:
         constants = self.daemon.profile.daemon
         latency_s = constants.client_latency_s + (constants.bake_latency_s if self.bake else 0.0)
         for solve in self.solves.values():
-            solve.work([(DELAY, latency_s, 0.0)], partial(_open, solve))
+            solve.work(
+                [(DELAY, latency_s, 0.0), (DAEMON_CPU, constants.open_cpu_s, constants.open_cores)],
+                partial(_open, solve),
+            )
 
     def registered(self, solve: Solve) -> None:
         """The solve's graph is known."""

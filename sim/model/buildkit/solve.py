@@ -18,6 +18,7 @@ from sim.model.record import Recorder
 from sim.workload.request import Request
 
 HISTORY = "[internal] history record"
+OPEN = "[internal] open the build"
 _TAIL = 0x7A11  # a draw of its own for each build's record
 
 
@@ -84,6 +85,9 @@ class Solve(Search):
 
     def open(self) -> None:
         """The client has connected: load the definition, then .dockerignore; each needs a slot even for a cached build."""
+        tail, self._tail = self._tail, None
+        if tail is not None:
+            self._record_tail(tail, "executed")
         self.daemon.builds[self] = None
         self.delivery.open()
         self._load(self.compiled.definition)
@@ -111,14 +115,20 @@ class Solve(Search):
         tail_cpu_s = constants.tail_cpu_s
         if spread := daemon.profile.variation.spread("tail_cpu_s"):
             tail_cpu_s *= daemon.profile.factor(daemon.seed, self.build ^ _TAIL, 0, spread)
-        tail.phases = [(DAEMON_CPU, tail_cpu_s + self.session.target_cpu_s, constants.tail_cores)]
+        tail.phases = [
+            (DELAY, constants.tail_latency_s, 0.0),
+            (DAEMON_CPU, tail_cpu_s + self.session.target_cpu_s, constants.tail_cores),
+        ]
         self._tail = tail
+        tail.name = HISTORY
         tail.started_s = daemon.engine.now
         daemon.engine.work(tail, self._answered)
 
     def work(self, phases: list[Phase], then: Callable[[Edge], None]) -> None:
         """Work of the build itself that is no vertex, such as an export."""
         edge = Edge(self, self.compiled.definition, 0, False)
+        edge.name = OPEN
+        edge.started_s = self.daemon.engine.now
         edge.phases = phases
         self._tail = edge
         self.daemon.engine.work(edge, then)
@@ -214,7 +224,7 @@ class Solve(Search):
 
     def _record_tail(self, tail: Edge, outcome: str) -> None:
         if tail.cpu_s:
-            self.session.recorder.overhead(self, HISTORY, tail.cpu_s, tail.started_s, self.daemon.engine.now, outcome)
+            self.session.recorder.overhead(self, tail.name, tail.cpu_s, tail.started_s, self.daemon.engine.now, outcome)
 
     def _let_go(self) -> None:
         held, self._held = self._held, []

@@ -6,15 +6,17 @@ In: requests in order of arrival. Out: `Attempt`s in the world. The rules are th
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import isfinite
 from pathlib import Path
 
 from sim.errors import EnvironmentMissing
 from sim.inputs.names import hidden
-from sim.real.clients import Client, bake_label, buildctl_words, exported_digest
+from sim.real.clients import NO_BUILD, Client, bake_label, buildctl_words, exported_digest
 from sim.real.drive.checkouts import Checkout
 from sim.real.drive.leases import Part, Place, Wave, waves
 from sim.real.drive.site import Lease, Runner
@@ -25,6 +27,7 @@ from sim.workload.request import Request
 _PREPARE_S = 0.5  # a checkout is written so long before its request arrives
 _POLL_S = 0.02
 _DISK_FULL = "no space left on device"
+_FULL_BYTES = 1 << 20  # a step may die of it without a word
 
 
 @dataclass(slots=True, eq=False)
@@ -131,6 +134,9 @@ class Order:
         if lease is not None:
             made.lease, made.acquired_s, made.runner = lease.number, lease.acquired_s, lease.runner
             made.volume = lease.runner.volume if lease.runner is not None else ""
+        key = (target, self.request.args, part.platforms)
+        links = {base: self._world.source.link(key, base) for base in part.imports}
+        made.imports = {base: f"context {name}]" for base, name in links.items() if name}
         # One client shows the targets of one project and architecture; a vendor's shows all of the command's.
         made.shown = self.request.targets
         return made
@@ -139,8 +145,9 @@ class Order:
         self, share: _Share, attempts: Sequence[Attempt], wave: Wave
     ) -> tuple[list[str], Path, dict[str, str]]:
         world, request, checkout = self._world, self.request, self._checkout
-        assert checkout is not None and share.lease is not None and share.lease.runner is not None
-        node = share.lease.runner.daemon
+        lease = share.lease
+        node = lease.runner.daemon if lease is not None and lease.runner is not None else None
+        assert checkout is not None
         assert node is not None
         owner = f"r{request.index}" if request.client is None else f"c{request.client}"
         imported = {base: self._exports[base, share.place[1]] for base in wave.needs}
@@ -148,16 +155,16 @@ class Order:
         if not world.graphs.bake:
             (attempt,) = attempts
             key = (attempt.target, request.args, attempt.platforms)
-            outputs = world.clients.outputs(self._outputs(attempt.target), f"{attempt.build}")
+            outputs = world.clients.outputs(self._outputs(attempt.target), f"{request.index}-{attempt.build}")
             words = world.source.buildctl(key, checkout.root, imported)
-            words = buildctl_words(words, f"context-{owner}", attempt.build, outputs)
+            words = buildctl_words(words, self._label(attempt), outputs)
             return [str(world.clients.buildctl), *node.flags, *words, *quick], checkout.root, {}
         builder, settings = world.clients.builder(owner, node)
         keys = [(target, request.args, part.platforms) for target, part in share.parts.items()]
         words, cwd = world.source.bake(keys, checkout.root, imported)
         for attempt in attempts:
-            words += ["--set", bake_label(attempt.target, attempt.build)]
-            outputs = world.clients.outputs(self._outputs(attempt.target), f"{attempt.build}")
+            words += ["--set", bake_label(attempt.target, self._label(attempt))]
+            outputs = world.clients.outputs(self._outputs(attempt.target), f"{request.index}-{attempt.build}")
             if share.parts[attempt.target].exports:
                 outputs["output"].append(f"type=oci,tar=false,dest={self._layout(attempt)}")
             outputs["output"] = outputs["output"] or ["type=cacheonly"]
@@ -174,7 +181,10 @@ class Order:
         return found
 
     def _layout(self, attempt: Attempt) -> Path:
-        return self._world.clients.folder / f"export-{attempt.build}"
+        return self._world.clients.folder / f"export-{self.request.index}-{attempt.build}"
+
+    def _label(self, attempt: Attempt) -> int:
+        return attempt.build
 
     def _await_export(self, share: _Share, attempt: Attempt) -> None:
         """A base's image lies in a folder as soon as it is exported; its client may still build other targets."""
@@ -208,23 +218,25 @@ class Order:
         """Why a client did not succeed: we stopped it, someone killed it, its build failed, or the machine is at fault."""
         assert client.code is not None
         if client.is_stopped:
-            attempt.outcome, attempt.reason = ("cancelled", self.reason) if self.outcome != "timed_out" else (self.outcome, "")
+            attempt.outcome, attempt.reason = (
+                ("cancelled", self.reason) if self.outcome != "timed_out" else (self.outcome, "")
+            )
             return
         self._world.check_alive()
         if client.code < 0:
             attempt.outcome, attempt.reason = "cancelled", "its client was killed"
             return
         said = client.last_words()
-        if _DISK_FULL in client.log.read_text(encoding="utf-8", errors="replace"):
+        attempt.outcome = "failed"
+        if client.mentions(_DISK_FULL) or shutil.disk_usage(self._world.clients.folder).free < _FULL_BYTES:
             raise EnvironmentMissing(
                 "a build failed for want of disk space",
                 where=attempt.volume,
                 hint="free some space, or choose another --folder",
             )
-        if '"vertexes"' not in client.log.read_text(encoding="utf-8", errors="replace"):
+        if not client.mentions('"vertexes"'):
             shown = hidden(said, self._world.arguments(attempt))
             raise EnvironmentMissing(f"a client could not begin its build: {shown}", where=attempt.target)
-        attempt.outcome = "failed"
 
     def _end_all(self, outcome: str, reason: str) -> None:
         if self.outcome != "ok":
@@ -280,6 +292,9 @@ class Warmup(Order):
     def _release(self, lease: Lease) -> None:
         pass
 
+    def _label(self, attempt: Attempt) -> int:
+        return NO_BUILD
+
 
 class Arrivals:
     """Who arrives when: at drawn times, after others have ended, or after a think time; newer ones cancel older ones."""
@@ -304,8 +319,7 @@ class Arrivals:
     def start(self) -> None:
         """Time is zero: all that comes at a time of its own will come then."""
         for request in sorted(self._first, key=lambda one: (one.arrived_s, one.index)):
-            checkouts = self._world.checkouts
-            self._world.loop.at(request.arrived_s - _PREPARE_S, lambda one=request: checkouts.prepare(one))  # type: ignore[misc]
+            self._world.loop.at(request.arrived_s - _PREPARE_S, partial(self._world.checkouts.prepare, request))
             self._arrive_at(request.arrived_s, request)
 
     @property

@@ -7,11 +7,12 @@ replications) beside measured (mean of the replays) with the noise floor, bands,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, floor, inf, nan
 
-from sim.fit.observed import BuildId, Observed, shown_name
+from sim.fit.validation.observed import BuildId, Observed, shown_name
 
 SHORTEST_S = 1.0  # errors are shares of a duration of at least this (issue 6, "What must hold")
 TOGETHER_S = 0.05  # builds that start so close share by chance: README of the semantic cases
@@ -65,8 +66,18 @@ class CaseErrors:
     unmatched: tuple[str, ...]
 
 
-def compare(name: str, kind: str, predicted: Sequence[Observed], measured: Sequence[Observed]) -> CaseErrors:
-    """Errors of a scenario; both sides hold the same requests. Builds without an end on one side are `unmatched`."""
+def compare(
+    name: str,
+    kind: str,
+    predicted: Sequence[Observed],
+    measured: Sequence[Observed],
+    varied: Sequence[Observed] | None = None,
+) -> CaseErrors:
+    """Errors of a scenario; both sides hold the same requests. Builds without an end on one side are `unmatched`.
+
+    `varied`: replications for the bands, where those of the prediction hold less than is unknown.
+    """
+    bands = predicted if varied is None else varied
     ours, theirs = _ended(predicted), _ended(measured)
     both = sorted(ours & theirs)
     return CaseErrors(
@@ -74,9 +85,9 @@ def compare(name: str, kind: str, predicted: Sequence[Observed], measured: Seque
         kind=kind,
         replays=len(measured),
         replications=len(predicted),
-        makespan=_score("makespan", [one.makespan_s for one in predicted], [one.makespan_s for one in measured]),
+        makespan=_score("makespan", *([run.makespan_s for run in runs] for runs in (predicted, measured, bands))),
         builds=tuple(
-            _score(build.label, [one.duration_s(build) for one in predicted], [one.duration_s(build) for one in measured])
+            _score(build.label, *([run.duration_s(build) for run in runs] for runs in (predicted, measured, bands)))
             for build in both
         ),
         outcomes=outcomes(predicted, measured),
@@ -88,8 +99,8 @@ def _ended(runs: Sequence[Observed]) -> set[BuildId]:
     return set.intersection(*({build for build, one in run.builds.items() if one.ended_s < inf} for run in runs))
 
 
-def _score(name: str, predicted: Sequence[float], measured: Sequence[float]) -> Score:
-    low_s, high_s = band(predicted)
+def _score(name: str, predicted: Sequence[float], measured: Sequence[float], varied: Sequence[float]) -> Score:
+    low_s, high_s = band(varied)
     mean_s = sum(measured) / len(measured)
     return Score(
         name=name,
@@ -138,7 +149,9 @@ def outcomes(predicted: Sequence[Observed], measured: Sequence[Observed]) -> Out
             repeated += agrees(others.get(step), seen, step[0] in companions)
             if not is_right:
                 wrong[f"{step[0].label}: {step[1]}: {told.get(step) or 'not there'} instead of {seen}"] += 1
-    return Outcomes(right, repeated, total, tuple(f"{text} ({n} of {len(measured)})" for text, n in wrong.most_common()))
+    return Outcomes(
+        right, repeated, total, tuple(f"{text} ({n} of {len(measured)})" for text, n in wrong.most_common())
+    )
 
 
 def agrees(told: str | None, seen: str, has_companion: bool) -> bool:
@@ -176,7 +189,7 @@ def _companions(run: Observed) -> set[BuildId]:
     order = sorted(run.builds, key=lambda build: run.builds[build].arrived_s)
     near = [
         {one, other}
-        for one, other in zip(order, order[1:], strict=False)
+        for one, other in pairwise(order)
         if run.builds[other].arrived_s - run.builds[one].arrived_s <= TOGETHER_S
     ]
     return set().union(*near)

@@ -12,14 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sim.errors import InputError
-from sim.trace import Json, Trace
+from sim.trace import Trace, read_trace
 
-_NUMBERS = re.compile(r"(\[(?:[^\]]* )?)\d+/\d+\]")
+_NUMBERS = re.compile(r"^(\[(?:[^\]]* )?)\d+/\d+\]")
 # What BuildKit does for itself: its preambles, bases and exports are no steps of a Dockerfile.
-_INTERNAL = re.compile(r"^\[(\S+ )?(internal|context|auth)\b|\bFROM |^(exporting|merging|importing|resolve|pushing|sending) ")
+_INTERNAL = re.compile(
+    r"^\[(\S+ )?(internal|context|auth)\b|\bFROM |^(exporting|merging|importing|resolve|pushing|sending) "
+)
 _WORST = ("ok", "cancelled", "timed_out", "failed")
 
 
@@ -79,7 +81,8 @@ def observe(trace: Trace, names: Mapping[str, str] | None = None) -> Observed:
         if outcome is not None and not _INTERNAL.search(name):
             own = name if names is None else names.get(name, name)
             steps.setdefault(int(build), {}).setdefault(own, []).append(outcome)
-    builds, found = trace.builds, {}
+    builds = trace.builds
+    found: dict[BuildId, Seen] = {}
     numbers = [builds.numbers(name).tolist() for name in ("build", "request", "arrived_s", "completed_s")]
     texts = [builds[name] for name in ("target", "platforms", "outcome")]
     for build, request, arrived_s, ended_s, target, platforms, outcome in zip(*numbers, *texts, strict=True):
@@ -88,6 +91,14 @@ def observe(trace: Trace, names: Mapping[str, str] | None = None) -> Observed:
         one = Seen(arrived_s, ended_s if ended_s == ended_s else inf, outcome or "ok", seen)
         found[place] = one if place not in found else _joined([found[place], one])
     return Observed(found)
+
+
+def measured_runs(folder: Path) -> list[Observed]:
+    """What was recorded of the scenario in a folder: its `truth.json`, or the traces in `measured/`; [] when nothing was."""
+    truth = folder / "truth.json"
+    if truth.is_file():
+        return read_truth(truth)
+    return [observe(read_trace(path)) for path in sorted((folder / "measured").glob("*")) if path.is_dir()]
 
 
 def read_truth(path: Path) -> list[Observed]:
@@ -104,16 +115,16 @@ def read_truth(path: Path) -> list[Observed]:
     return observed
 
 
-def _recorded(run: Sequence[Mapping[str, Json]]) -> Observed:
+def _recorded(run: Sequence[Mapping[str, Any]]) -> Observed:
     found: dict[BuildId, Seen] = {}
     for build in run:
         steps = {
-            name: (_outcome(str(step["outcome"]), str(build["outcome"])),)
-            for name, step in build["steps"].items()  # type: ignore[union-attr]
+            name: (_outcome(step["outcome"], build["outcome"]),)
+            for name, step in build["steps"].items()
             if not _INTERNAL.search(name)
         }
-        place = BuildId(int(build["request"]), str(build["target"]), tuple(build["platforms"]))  # type: ignore[arg-type]
-        one = Seen(float(build["started_s"]), float(build["completed_s"]), str(build["outcome"]), steps)  # type: ignore[arg-type]
+        place = BuildId(int(build["request"]), build["target"], tuple(build["platforms"]))
+        one = Seen(float(build["started_s"]), float(build["completed_s"]), build["outcome"], steps)
         found[place] = one if place not in found else _joined([found[place], one])
     return Observed(found)
 

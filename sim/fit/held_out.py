@@ -1,0 +1,54 @@
+"""Profiles for scenarios that were not fitted on: the corpus in folds, the daemon's constants from all others.
+
+In: subjects with whole traces of synthetic loads, whose steps' costs are known. Out: for each subject a profile that has seen no
+trace of its fold (simulators.md 3: split scenarios, not runs). One fit a fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sim.fit.calibrate import Calibration, Measured, calibrate
+from sim.fit.validate import Subject
+from sim.profile import DAEMON, Profile
+
+FOLDS = 4
+
+
+@dataclass(slots=True)
+class HeldOut:
+    """`HeldOut(subjects)(subject)` is the profile for it. Neighbours of the list (of one kind) fall into different folds."""
+
+    subjects: Sequence[Subject]
+    folds: int = FOLDS
+    _fits: dict[int, Calibration] = field(default_factory=dict)
+
+    def __call__(self, subject: Subject) -> Profile:
+        """The subject's own rules, behind them what the other folds say."""
+        of_fold = self._fold(subject)
+        if of_fold not in self._fits:
+            self._fits[of_fold] = calibrate(self._measured(of_fold), DAEMON, costs_known=True)
+        return self._fits[of_fold].profile(subject.case.scenario.costs)
+
+    def told(self) -> str:
+        """What a report says of it."""
+        return f"the daemon's constants fitted on the scenarios of the other {self.folds - 1} of {self.folds} folds"
+
+    def _fold(self, subject: Subject) -> int:
+        names = [one.case.label for one in self.subjects]
+        return names.index(subject.case.label) % self.folds
+
+    def _measured(self, fold: int) -> list[Measured]:
+        return [
+            Measured.of(trace, where=other.case.label, rules=other.case.scenario.costs)
+            for other in self.subjects
+            if self._fold(other) != fold and other.found == "corpus"
+            for trace in other.traces[:1]
+        ]
+
+
+def can_hold_out(subjects: Sequence[Subject]) -> bool:
+    """Whether there is enough to fit on: whole traces of synthetic loads, of two scenarios a fold at least."""
+    usable = [one for one in subjects if one.traces and one.cause == "scheduling" and one.found == "corpus"]
+    return len(usable) == len([one for one in subjects if one.found == "corpus"]) and len(usable) >= 2 * FOLDS

@@ -1,0 +1,116 @@
+"""Replays of many scenarios, interleaved, each beside a fixed piece of work that shows how fast the cores are at that time.
+
+In: cases, how often, and how to replay. Out: a `Measured` for each: its traces in order, the burns, what makes them doubtful.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sim.fit.validation.invent import Traits, invent
+from sim.fit.validation.search import Tried, search
+from sim.runs import Case, Progress, Say, prepare, replay_case
+from sim.scenario import load
+from sim.trace import Trace, read_trace
+
+_BLOCK = b"\x5a" * 1_000_000
+_BLOCKS = 150  # 0.1 to 0.3 s of hashing on one core
+
+
+@dataclass(slots=True)
+class Measured:
+    """One scenario's traces. `burn_cpu_s`: how slow the core was before each; `burn_wall_s` above it: others were at work."""
+
+    traces: list[Trace] = field(default_factory=list)
+    burn_cpu_s: list[float] = field(default_factory=list)
+    burn_wall_s: list[float] = field(default_factory=list)
+
+    def doubts(self) -> tuple[str, ...]:
+        """What a reader must know of these measurements."""
+        busy = sum(trace.meta.machine.get("busy") is True for trace in self.traces)
+        return (f"the machine was busy in {busy} of {len(self.traces)} replays",) if busy else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Replays:
+    """How to replay: how often, with which seed; `as_is`: the true Dockerfiles. `keep`: a folder for the traces, DIR/NAME/1, ...
+
+    What lies in `keep` already is read and not replayed again: an interrupted series goes on where it was.
+    """
+
+    times: int
+    seed: int
+    say: Say
+    as_is: bool = False
+    keep: Path | None = None
+
+    def all(self, cases: Sequence[Case], progress: Progress | None = None) -> list[Measured]:
+        """Every case once, then every case again: the machine's drift falls on all alike."""
+        found = [Measured() for _ in cases]
+        for number in range(self.times):
+            for at, (case, into) in enumerate(zip(cases, found, strict=True)):
+                self._add(case, number + 1, into)
+                if progress is not None:
+                    progress(number * len(cases) + at + 1, self.times * len(cases))
+        return found
+
+    def _add(self, case: Case, number: int, into: Measured) -> None:
+        folder = None if self.keep is None else self.keep / case.label / str(number)
+        if folder is not None and (folder / "trace" / "meta.json").is_file():
+            into.traces.append(read_trace(folder))
+            return
+        cpu_s, wall_s = burn()
+        into.burn_cpu_s.append(cpu_s)
+        into.burn_wall_s.append(wall_s)
+        trace = self.once(case)
+        if folder is not None:
+            trace.write(folder, "jsonl")
+        into.traces.append(trace)
+
+    def once(self, case: Case) -> Trace:
+        """One replay. What ended it early is raised: half a run is no measurement."""
+        from sim.real.replay import Settings
+
+        done = replay_case(case, seed=self.seed, settings=Settings(as_is=self.as_is))
+        for note in done.notes:
+            self.say(f"{case.label}: {note}")
+        if done.stopped is not None:
+            raise done.stopped
+        return done.trace
+
+    def search(self, budget: int, folder: Path, progress: Progress | None = None) -> Iterator[tuple[Tried, Case]]:
+        """Scenarios that are predicted badly by one replay each, worst first, written into `folder`."""
+        from sim.fit.validate import mean_error
+
+        made: dict[str, Case] = {}
+
+        def evaluate(name: str, traits: Traits, seed: int) -> float:
+            case = made[name] = write(folder / name, name, traits, seed)
+            error = mean_error(case, [self.once(case)], self.seed)
+            if progress is not None:
+                progress(len(made), budget)
+            return error
+
+        for tried in search(evaluate, budget, self.seed):
+            yield tried, made[tried.name]
+
+
+def write(folder: Path, name: str, traits: Traits, seed: int) -> Case:
+    """A random scenario as files, made ready."""
+    for path, text in invent(name, traits, seed).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+    return prepare(load(folder), say=lambda _: None)
+
+
+def burn() -> tuple[float, float]:
+    """Seconds of CPU and of the wall that a fixed piece of work takes on one core."""
+    digest = hashlib.sha256()
+    cpu_s, wall_s = time.thread_time(), time.monotonic()
+    for _ in range(_BLOCKS):
+        digest.update(_BLOCK)
+    return time.thread_time() - cpu_s, time.monotonic() - wall_s

@@ -1,0 +1,264 @@
+"""A pool of real daemons: one project on one architecture, its runners, and the cache that outlives them.
+
+In: leases. Out: calls when a lease has its runner. Decisions are `sim.pool`'s, as in `sim.model.site`; here a boot is waited
+for, a clone is a true copy of the base's root, an idle stop ends the daemon, and a commit makes a stopped root the base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from math import inf, isfinite
+from random import Random
+from typing import TYPE_CHECKING
+
+from sim.pool import Action, Assign, Boot, Pool, Stop, WatchIdle
+from sim.real.daemon import Daemon, DaemonSpec, RemoteDaemon, Usage
+
+if TYPE_CHECKING:
+    from sim.real.drive.world import World
+
+# A daemon is asked to start so long before its machine is up (buildkit-semantics 13.9: 0.1 s; more when busy).
+_STARTS_IN_S = 0.3
+_POLL_S = 0.01  # an idle daemon stops in 10 ms
+
+
+@dataclass(slots=True, eq=False)
+class Runner:
+    """One machine of the run: a row of `runners`. `volume`: the root it works on, by its daemon's name."""
+
+    number: int
+    site: Site
+    requested_s: float
+    clone_of: int | None
+    daemon: Daemon | RemoteDaemon | None = None
+    ready_s: float | None = None
+    stopped_s: float | None = None
+    reason: str = ""
+    leases: int = 0
+    news: int = 0
+    usage: Usage | None = None
+    cache_bytes: float | None = None
+    sampled: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def volume(self) -> str:
+        """The name of its root."""
+        return self.daemon.name if self.daemon is not None else ""
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """A request on one project and architecture: it waits for a runner, then holds a place on it."""
+
+    number: int
+    site: Site
+    on_runner: Callable[[Lease], None] = field(repr=False)
+    acquired_s: float | None = None
+    runner: Runner | None = None
+    given: int = 0
+
+
+class Site:
+    """One project on one architecture."""
+
+    def __init__(self, world: World, project: str, platform: str, platforms: tuple[str, ...]) -> None:
+        farm = world.farm
+        self.project, self.platform = project, platform
+        self.size = farm.runner_for(project, platform)
+        self._world, self._loop, self._platforms = world, world.loop, platforms
+        # The same stream as the model's (sim.model.site).
+        entropy = int.from_bytes(blake2b(f"{world.seed} {project} {platform}".encode(), digest_size=8).digest(), "big")
+        scaling = farm.autoscaling
+        self._pool = Pool(
+            limit=scaling.builds_per_instance if scaling else inf,
+            max_instances=scaling.max_instances if scaling else 1,
+            on_full=scaling.on_full if scaling else "queue",
+            routing=farm.routing,
+            write_back=farm.write_back,
+            random=Random(entropy),
+        )
+        self._leases: dict[int, Lease] = {}
+        self._runners: dict[int, Runner] = {}
+        self._base: Daemon | RemoteDaemon
+        self._volumes = 0
+
+    def prepare(self) -> None:
+        """Before time begins: the daemon that the base cache is on. It is main's as soon as main is asked for."""
+        remote = self._world.remotes.get(self.platform)
+        self._base = remote if remote is not None else self._world.fleet.start(self._spec())
+        if isinstance(self._base, Daemon):
+            self._world.lives.append(self._base)
+
+    @property
+    def base(self) -> Daemon | RemoteDaemon:
+        """The daemon, alive or stopped, whose root is the base cache."""
+        return self._base
+
+    def acquire(self, on_runner: Callable[[Lease], None], sticky: int) -> Lease:
+        """Ask for a place; `on_runner(lease)` is called when there is one."""
+        lease = Lease(self._world.next_lease(), self, on_runner)
+        self._leases[lease.number] = lease
+        self._act(self._pool.arrive(lease.number, sticky))
+        return lease
+
+    def withdraw(self, lease: Lease) -> bool:
+        """Give up waiting; False when the lease has a runner."""
+        if self._pool.withdraw(lease.number):
+            del self._leases[lease.number]
+            return True
+        return False
+
+    def release(self, lease: Lease) -> None:
+        """The lease has ended."""
+        assert lease.runner is not None
+        lease.runner.leases -= 1
+        del self._leases[lease.number]
+        self._act(self._pool.release(lease.number, lease.given))
+
+    def stop_all(self, reason: str) -> None:
+        """The run is over: what still runs ends with it, and writes nothing back."""
+        for runner in self._runners.values():
+            runner.stopped_s, runner.reason = self._loop.now_s, reason
+        self._runners.clear()
+
+    def _act(self, actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Assign):
+                lease = self._leases[action.lease]
+                lease.given, lease.runner = action.runner, self._runners[action.runner]
+                lease.runner.leases += 1
+                lease.acquired_s = self._loop.now_s
+                lease.on_runner(lease)
+            elif isinstance(action, Boot):
+                self._boot(action)
+            elif isinstance(action, WatchIdle):
+                self._watch(action)
+            elif isinstance(action, Stop):
+                self._stop(action)
+
+    def _boot(self, action: Boot) -> None:
+        world, number = self._world, action.runner
+        clone_of = None if action.clone_of is None else self._runners[action.clone_of].number
+        self._runners[number] = world.new_runner(self, clone_of)
+        name = f"{self.project} {self.platform} {number}"
+        up_in_s = world.provider.up_in_s(self._loop.now_s, (self.platform, self.size), name)
+        if clone_of is None:
+            self._boot_main(number, up_in_s)
+        else:
+            self._loop.after(up_in_s, lambda: self._clone(number))
+
+    def _boot_main(self, number: int, up_in_s: float) -> None:
+        """Main works on the base itself. Its daemon is started so that it stands when the machine is up."""
+        if isinstance(self._base, RemoteDaemon) or self._base.is_alive():
+            self._when(up_in_s, lambda: self._main_up(number, self._base))
+            return
+        both = _Both(lambda: self._main_up(number, self._base))
+
+        def start() -> None:
+            before = self._base
+            assert isinstance(before, Daemon)
+            if before in self._world.fleet.daemons:  # it is still stopping
+                self._loop.after(_POLL_S, start)
+                return
+            self._loop.spawn(lambda: self._world.fleet.start(before.spec), lambda daemon: is_started(before, daemon))
+
+        def is_started(before: Daemon, daemon: Daemon) -> None:
+            self._world.lives.append(daemon)
+            if self._base is before:
+                self._base = daemon
+                both()
+            else:  # a copy has taken the base's place meanwhile: main works on the new one
+                self._loop.spawn(lambda: self._world.fleet.stop(daemon, keep_root=True), lambda _: start())
+
+        self._loop.after(up_in_s, both)
+        self._when(up_in_s - _STARTS_IN_S, start)
+
+    def _main_up(self, number: int, daemon: Daemon | RemoteDaemon) -> None:
+        self._tell_news()
+        self._runners[number].daemon = daemon
+        self._pool.forked(number)
+        self._ready(number)
+
+    def _clone(self, number: int) -> None:
+        """The machine is up: copy the base as it is now. What copying and starting take counts as cloning."""
+        self._tell_news()
+        self._pool.forked(number)
+        runner, spec, base = self._runners[number], self._spec(), self._base
+        both = _Both(lambda: self._ready(number))
+
+        def is_cloned(daemon: Daemon) -> None:
+            runner.daemon = daemon
+            self._world.lives.append(daemon)
+            both()
+
+        self._loop.after(self._world.farm.clone_s, both)
+        self._loop.spawn(lambda: self._world.fleet.start(spec, clone_of=base), is_cloned)
+
+    def _ready(self, number: int) -> None:
+        runner = self._runners[number]
+        runner.ready_s = self._loop.now_s
+        self._world.is_up(runner)
+        self._act(self._pool.ready(number))
+
+    def _watch(self, action: WatchIdle) -> None:
+        timeout_s = self._world.farm.idle_timeout_s
+        if isfinite(timeout_s):
+            self._loop.after(timeout_s, lambda: self._idle(action))
+
+    def _idle(self, action: WatchIdle) -> None:
+        self._tell_news()
+        self._act(self._pool.idle(action.runner, action.spell))
+
+    def _stop(self, action: Stop) -> None:
+        """The root stays till the end of the run: its history is read then, which would disturb others now."""
+        runner = self._runners.pop(action.runner)
+        runner.stopped_s, runner.reason = self._loop.now_s, "idle"
+        daemon = runner.daemon
+        if not isinstance(daemon, Daemon):
+            return
+        if action.commit:
+            self._base = daemon
+        runner.usage = daemon.usage()
+        self._loop.spawn(lambda: self._world.fleet.stop(daemon, keep_root=True, drain=True), lambda _: None)
+
+    def _tell_news(self) -> None:
+        """Whether a copy is one of the base as it still is depends on what the runners have learned."""
+        if self._world.farm.write_back != "fork_commit":
+            return
+        for number, runner in self._runners.items():
+            if runner.ready_s is not None and (news := self._world.news_of(runner)) != runner.news:
+                runner.news = news
+                self._pool.moved(number)
+
+    def _when(self, delay_s: float, call: Callable[[], None]) -> None:
+        if delay_s > 0.0:
+            self._loop.after(delay_s, call)
+        else:
+            call()
+
+    def _spec(self) -> DaemonSpec:
+        farm, size = self._world.farm, self.size
+        name = f"{self.project}-{self.platform.removeprefix('linux/')}".replace("/", "-")
+        self._volumes += 1
+        return DaemonSpec(
+            name=name if self._volumes == 1 else f"{name}-{self._volumes}",
+            cpus=self._world.quota_of(size),
+            memory_bytes=size.memory_bytes,
+            platforms=self._platforms,
+            max_parallelism=farm.max_parallelism,
+            cache=farm.cache,
+        )
+
+
+class _Both:
+    """Calls once it was called twice: two things that must both have happened."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call, self._left = call, 2
+
+    def __call__(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._call()

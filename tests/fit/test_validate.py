@@ -1,0 +1,112 @@
+"""A validation over a few recorded cases: what is computed, what is written."""
+
+import json
+from dataclasses import replace
+from math import isnan
+from pathlib import Path
+
+import pytest
+
+from sim.cli import main
+from sim.fit.validate import MAX_MIN, Subject, kind_of, sign_test, validate
+from sim.fit.validation.observed import measured_runs
+from sim.profile import DAEMON, Profile
+from sim.report.validation import FILES, validation_lines, validation_markdown, write_validation
+from sim.runs import prepare
+from sim.scenario import load
+
+CASES = Path(__file__).parent / "mixed" / "cases"
+NAMES = ("m7-07", "m7-08", "m7-09")
+
+
+def a_subject(name, **more):
+    return Subject(prepare(load(CASES / name)), tuple(measured_runs(CASES / name)), **more)
+
+
+@pytest.fixture(scope="module")
+def found():
+    subjects = [a_subject(name) for name in NAMES]
+    searched = replace(a_subject("m7-13"), found="search", notes=("replayed on a busy machine",))
+    return validate([*subjects, searched], replications=39, workers=1)
+
+
+def test_each_class_has_a_key_with_what_the_issue_asks_for(found):
+    written = found.to_json()
+    wanted = ["makespan_mape", "build_mape", "outcome_accuracy", "coverage", "noise_floor", "n", "maxmin_makespan_mape"]
+    assert set(wanted) <= set(written["mixed"])
+    assert len(written["cases"]) == 4
+    json.dumps(written)
+
+
+def test_what_the_search_found_counts_for_no_mean(found):
+    assert found.classes[0].cases == 3
+    assert [one.errors.name for one in found.searched()] == ["m7-13"]
+    assert found.signs.better + found.signs.worse + found.signs.ties == 3
+
+
+def test_true_builds_are_apart():
+    found = validate([a_subject("m7-07"), a_subject("m7-09", cause="cost")], replications=3, workers=1)
+    assert found.cost is not None
+    assert found.cost.cases == 1
+    assert found.classes[0].cases == 1
+
+
+def test_bands_of_an_uncalibrated_daemon_hold_what_is_unknown_of_it(found):
+    assert found.classes[0].coverage >= 0.9
+
+
+def test_a_case_may_get_a_profile_fitted_on_others():
+    slow = replace(DAEMON, run_cpu_s=0.5)
+
+    def fitted(subject):
+        profile = Profile.of(subject.case.scenario.costs)
+        profile.daemon = slow
+        return profile
+
+    plain, other = (
+        validate([a_subject("m7-07")], replications=2, workers=1, profile_without=one) for one in (None, fitted)
+    )
+    assert other.judged[0].errors.makespan.predicted_s > plain.judged[0].errors.makespan.predicted_s + 0.3
+
+
+def test_the_sign_test_counts_scenarios(found):
+    judged = [one for one in found.judged if one.subject.found == "corpus"]
+    signs = sign_test(judged)
+    assert (signs.better, signs.worse) == (3, 0)
+    assert signs.p == pytest.approx(1 / 8)
+    assert signs.beyond_floor == ()
+    assert isnan(sign_test([]).p)
+
+
+def test_kinds():
+    assert kind_of(load(CASES / "m7-07")) == "mixed"
+    corpus = Path(__file__).parents[1] / "real" / "corpus"
+    assert {kind_of(load(one)) for one in corpus.glob("cpu-*")} == {"cpu"}
+    assert {kind_of(load(one)) for one in corpus.glob("mixed-*")} == {"mixed"}
+
+
+def test_lines_and_page_name_what_is_worst_and_what_is_doubtful(found):
+    page = "\n".join(validation_markdown(replace(found, command="buildcast validate x")))
+    assert "Made by `buildcast validate x`." in page
+    assert "## Where it is worst" in page
+    assert "m7-13: replayed on a busy machine" in page
+    lines = validation_lines(found)
+    assert any(line.startswith("  mixed") for line in lines)
+    assert any(MAX_MIN in line for line in lines)
+
+
+def test_files_are_written(found, tmp_path):
+    assert [path.name for path in write_validation(found, tmp_path)] == list(FILES)
+    assert json.loads((tmp_path / "validation.json").read_text())["schema_version"] == 1
+
+
+def test_command_reads_what_lies_beside_a_scenario(capsys):
+    assert main(["validate", str(CASES / "m7-09"), "--measured", "--replications", "3", "--json", "-q"]) == 0
+    assert json.loads(capsys.readouterr().out)["mixed"]["cases"] == 1
+
+
+def test_command_says_what_is_missing(capsys, tmp_path):
+    assert main(["validate", str(CASES / "m7-09"), "--measured", str(tmp_path), "-q"]) == 2
+    line = capsys.readouterr().err.strip()
+    assert "no measured run of m7-09" in line
+    assert "\n" not in line

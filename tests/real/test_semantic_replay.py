@@ -1,0 +1,42 @@
+"""Recorded semantic cases, replayed: the replay itself does what real BuildKit did when the cases were recorded.
+
+A few in every run; all of them with BUILDCAST_ALL_CASES=1 (`make real`). On a busy machine only outcomes are compared.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from sim.real.replay import Settings
+from sim.runs import prepare, replay_case
+from sim.scenario import load
+
+CASES = Path(__file__).parents[1] / "semantics" / "cases"
+sys.path.insert(0, str(CASES.parent))
+
+from agreement import disagreements  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+FEW = ("bake-link-barrier", "dedup-below-context", "platforms-native", "prefix-other-stage-name")
+ALL = sorted(path.parent.name for path in CASES.glob("*/truth.json"))
+CHOSEN = ALL if os.environ.get("BUILDCAST_ALL_CASES") else FEW
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_agrees_with_what_was_recorded(name, tmp_path):
+    # The recording daemons shared two cores as well: clones and platforms together may have more than the machine.
+    case = prepare(load(CASES / name / "scenario.yaml", ["farm.host={cpus: 2}"]), say=lambda _: None)
+    done = replay_case(case, settings=Settings(folder=tmp_path / "f"), say=lambda _: None)
+    assert done.stopped is None
+    is_busy = done.trace.meta.machine["busy"]
+    runs = json.loads((CASES / name / "truth.json").read_text())["runs"]
+    found = [disagreements(done.trace, run) for run in runs]
+    if is_busy:
+        found = [[problem for problem in problems if " ends at " not in problem] for problems in found]
+    assert any(not problems for problems in found), "\n".join(min(found, key=len))
