@@ -10,6 +10,7 @@ _LAZY = {
     "load": "sim.scenario",
     "prepare": "sim.runs",
     "simulate": "sim.runs",
+    "replay": "sim.runs",
     "compare": "sim.study.compare",
     "matrix": "sim.study.matrix",
     "read_trace": "sim.trace",

@@ -177,6 +177,16 @@ def simulate(given: Case | Scenario | str | Path, *, seed: int = 1, replication:
     return simulate_case(case, seed=seed, replication=replication)
 
 
+def replay(given: Case | Scenario | str | Path, *, seed: int = 1, settings: Settings | None = None) -> Trace:
+    """A run of a scenario on real daemons. What ends it early (^C, a dead daemon) is raised."""
+    if isinstance(given, str | Path):
+        given = load(given)
+    done = replay_case(given if isinstance(given, Case) else prepare(given), seed=seed, settings=settings)
+    if done.stopped is not None:
+        raise done.stopped
+    return done.trace
+
+
 def _meta(case: Case, seed: int, replication: int) -> Meta:
     scenario, farm = case.scenario, case.farm
     resolved: dict[str, Json] = {

@@ -9,7 +9,9 @@ from sim.trace.table import RUNNERS, Table, Words
 
 @pytest.mark.parametrize("count", [0, 1, CHUNK, 2 * CHUNK + 7])
 def test_the_same_table_however_many_rows(count):
-    rows = [(n, f"p{n % 7}", "linux/amd64", 2.0, None if n % 3 else n, 0.5 * n, None, 9.0, "idle") for n in range(count)]
+    rows = [
+        (n, f"p{n % 7}", "linux/amd64", 2.0, None if n % 3 else n, 0.5 * n, None, 9.0, "idle") for n in range(count)
+    ]
     kept = Rows("runners")
     for row in rows:
         kept.append(row)

@@ -56,8 +56,10 @@ def calibrate(args: argparse.Namespace) -> int:
         )
     check_folder(str(Path(args.out).parent))
     with Progress("calibrating", quiet=args.quiet) as progress:
-        rules = _rules(args, progress)
-        measured = [Known.of(trace, where=where, cpus=args.cpus, rules=rules(trace)) for where, trace in _traces(args)]
+        rules, traces = _rules(args), _traces(args)
+        for where in (where for where, trace in traces if trace.meta.machine.get("busy")):
+            progress.say(f"{where}: the machine was busy when this was measured; what others took counts as the steps'")
+        measured = [Known.of(trace, where=where, cpus=args.cpus, rules=rules(trace)) for where, trace in traces]
         constants: list[ConstantFit] = []
         numbers: dict[str, Number] = {}
         if args.suite:
@@ -154,7 +156,7 @@ def _traces(args: argparse.Namespace) -> list[tuple[str, Trace]]:
     return found
 
 
-def _rules(args: argparse.Namespace, progress: Progress) -> Callable[[Trace], tuple[CostRule, ...]]:
+def _rules(args: argparse.Namespace) -> Callable[[Trace], tuple[CostRule, ...]]:
     """The cost rules for a trace: of the one scenario given, or of the one that has its name."""
     scenarios = [load(path) for path in args.scenario]
 

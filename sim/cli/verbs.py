@@ -348,7 +348,9 @@ def _calibrate(commands: Commands) -> Parser:
     verb.add_argument("trace", nargs="*", metavar="TRACE", help="folders that `buildcast replay` or `import` wrote")
     verb.add_argument("-o", dest="out", metavar="PROFILE", required=True, help="the profile file to write")
     verb.add_argument("--suite", action="store_true", help="build for up to 5 minutes on a real daemon, and measure")
-    verb.add_argument("--daemon", metavar="ADDRESS", help="with --suite: a daemon that is there and idle; else a local one")
+    verb.add_argument(
+        "--daemon", metavar="ADDRESS", help="with --suite: a daemon that is there and idle; else a local one"
+    )
     verb.add_argument("--cpus", type=_cores, metavar="N", help="cores of the runners, where a trace does not say them")
     verb.add_argument(
         "--scenario",

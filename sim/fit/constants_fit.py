@@ -106,7 +106,7 @@ def fit_constants(known: Sequence[Known], daemon: Daemon, names: Sequence[str] =
     shown = [name for name in names if counts[name]]
     if not shown:
         return []
-    start = np.array([log(max(CONSTANTS[name].value, _LEAST)) for name in shown])
+    start = np.array([log(CONSTANTS[name].value or _LEAST) for name in shown])
     whole = _minimum(known, daemon, shown, start)
     left_out = []
     for scenario in dict.fromkeys(part.schedule.observation.name for part in known):
@@ -165,7 +165,7 @@ def _own_s(one: Execution, daemon: Daemon, files: int) -> float:
 
 
 def _minimum(known: Sequence[Known], daemon: Daemon, names: Sequence[str], start: Vector) -> Vector:
-    documented = np.array([log(max(CONSTANTS[name].value, _LEAST)) for name in names])
+    documented = np.array([log(CONSTANTS[name].value or _LEAST) for name in names])
     pull = np.array([_PULL / max(CONSTANTS[name].spread, 0.1) for name in names])
 
     def rows(logs: Vector) -> Vector:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from sim.fit.calibrate import Calibration, Measured, calibrate
 from sim.fit.validate import Subject
 from sim.profile import DAEMON, Profile
+from sim.trace import Trace
 
 FOLDS = 4
 
@@ -44,11 +45,17 @@ class HeldOut:
             Measured.of(trace, where=other.case.label, rules=other.case.scenario.costs)
             for other in self.subjects
             if self._fold(other) != fold and other.found == "corpus"
-            for trace in other.traces[:1]
+            for trace in _quiet(other)[:1]
         ]
 
 
 def can_hold_out(subjects: Sequence[Subject]) -> bool:
-    """Whether there is enough to fit on: whole traces of synthetic loads, of two scenarios a fold at least."""
-    usable = [one for one in subjects if one.traces and one.cause == "scheduling" and one.found == "corpus"]
-    return len(usable) == len([one for one in subjects if one.found == "corpus"]) and len(usable) >= 2 * FOLDS
+    """Whether there is enough to fit on: traces of synthetic loads on a quiet machine, of two scenarios a fold at least."""
+    corpus = [one for one in subjects if one.found == "corpus"]
+    usable = [one for one in corpus if one.cause == "scheduling" and _quiet(one)]
+    return len(usable) >= 2 * FOLDS and all(one.cause == "scheduling" for one in corpus)
+
+
+def _quiet(subject: Subject) -> list[Trace]:
+    """Its traces that can be trusted: a busy machine makes everything look costly."""
+    return [trace for trace in subject.traces if trace.meta.machine.get("busy") is not True]

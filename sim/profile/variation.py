@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from math import exp
 
 from sim.profile import draws
 from sim.profile.cost import Daemon
@@ -26,6 +27,11 @@ class Variation:
     def spread(self, name: str) -> float:
         """Of single executions; 0 where nobody measured it."""
         return next((sigma for known, sigma in self.spreads if known == name), 0.0)
+
+    def factor(self, name: str, seed: int, key: int, attempt: int = 0) -> float:
+        """Of one execution of a constant: lognormal, of mean 1, for the values are fitted to means; 1 without a spread."""
+        sigma = self.spread(name)
+        return draws.factor(seed, key ^ _number(name), attempt, sigma) * exp(-sigma * sigma / 2) if sigma else 1.0
 
     @property
     def is_none(self) -> bool:

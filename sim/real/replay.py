@@ -35,6 +35,7 @@ from sim.real.fleet import Fleet, native_platforms
 from sim.real.measured.load import BUSY_SHARE, Load, Watch
 from sim.real.measured.raw import keep_logs
 from sim.real.measured.sampling import Sampler, cache_bytes
+from sim.real.node import left
 from sim.real.recipe import Control, Key
 from sim.real.record import rows_of
 from sim.scenario.farm import Farm
@@ -44,10 +45,9 @@ from sim.workload.request import Request
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
 
-_LOOK_S = 0.5  # how long the machine is watched before and after
+_LOOK_S = 0.3  # how long the machine is watched before and after
 _SETTLE_S = 30.0
 _STALL_S = 300.0  # and three times the longest wait that a step is told
-_WORK = "replay"
 # Programs that we start beside clients and daemons; they are ended when a replay is.
 _HELPERS = ("cp", "find", "xargs", "buildctl")
 
@@ -141,7 +141,7 @@ class _Run:
         """Daemons stand, caches are warm where they shall be, files are written."""
         settings, say = self.settings, self.say
         fleet = open_now.enter_context(Fleet(settings.folder, say=say))
-        work = fleet.folder / _WORK
+        work = fleet.folder / left.WORK
         open_now.callback(shutil.rmtree, work, ignore_errors=True)
         open_now.callback(self._abandon)
         shutil.rmtree(work, ignore_errors=True)
@@ -193,11 +193,12 @@ class _Run:
         self.sampler = Sampler(world, self.settings.samples_s, self._stall_s())
         world.is_up = self.sampler.begun
         stopped: BaseException | None = None
+        watch: Watch | None = None
         try:
             self.loads["before"] = self._look()
             self.say(f"{len(world.sites)} daemons are up; {len(self.requests)} requests to come")
-            loop.begin()
             watch = Watch(_alive(world))
+            loop.begin()
             self.arrivals.start()
             self.sampler.start()
             loop.run(lambda: self.arrivals.is_over)
@@ -207,10 +208,10 @@ class _Run:
             stopped = error
         with tools.sheltered():
             self._stop(stopped)
-        if stopped is None:
-            reaped = [daemon for daemon in world.lives if not daemon.is_alive()]
-            self.loads["during"] = watch.load(_alive(world), reaped)
-            self.loads["after"] = self._look()
+            if watch is not None:
+                reaped = [daemon for daemon in world.lives if not daemon.is_alive()]
+                self.loads["during"] = watch.load(_alive(world), reaped)
+                self.loads["after"] = self._look()
         return stopped
 
     def finish(self, meta: Meta, stopped: BaseException | None) -> Replayed:
@@ -229,10 +230,17 @@ class _Run:
                 raise
             return Replayed(Trace.from_rows({}, meta), ("stopped while the trace was put together",), error)
         notes = [*self.notes, *rows.notes, *sorted(world.clients.unheard), *self._busy_notes()]
-        trace = Trace.from_rows(
-            {**rows.tables(), "samples": self.sampler.rows},
-            replace(meta, source="measured", **self._measured(notes)),  # type: ignore[arg-type]
+        scale = self.settings.scale
+        meta = replace(
+            meta,
+            source="measured",
+            horizon_s=None if meta.horizon_s is None else meta.horizon_s * scale,
+            warmup_s=meta.warmup_s * scale,
+            machine=self._machine(notes),
+            versions={**meta.versions, **tools.versions(), "runc": _runc_version()},
+            standby_usd=world.provider.standby_usd(world.loop.now_s),
         )
+        trace = Trace.from_rows({**rows.tables(), "samples": self.sampler.rows}, meta)
         return Replayed(trace, tuple(notes), stopped)
 
     def _source(self, work: Path, control: str) -> Source:
@@ -309,10 +317,20 @@ class _Run:
             "these times are not to be trusted"
         ]
 
-    def _measured(self, notes: Sequence[str]) -> dict[str, object]:
-        """What the meta data say of the machine."""
+    def _machine(self, notes: Sequence[str]) -> dict[str, Json]:
+        """What the meta data say of the machine, its load, and each runner as a whole."""
         world, during = self.world, self.loads.get("during")
-        machine: dict[str, Json] = {
+        runners: dict[str, Json] = {
+            str(one.number): {
+                "cpu_s": one.usage.cpu_s,
+                "steps_cpu_s": one.usage.steps_cpu_s,
+                "memory_peak_bytes": one.usage.memory_peak_bytes,
+                "cache_bytes": one.cache_bytes,
+            }
+            for one in world.runners
+            if one.usage is not None
+        }
+        return {
             "cpus": self.cpus,
             "system": f"{system.system()} {system.release()} {system.machine()}",
             "busy": during is None or during.others > BUSY_SHARE,
@@ -321,21 +339,10 @@ class _Run:
             "as_is": self.settings.as_is,
             "stands_for": dict(self.native),
             "started_ns": world.loop.origin_ns,
-            "runners": {
-                str(one.number): {
-                    "cpu_s": one.usage.cpu_s,
-                    "steps_cpu_s": one.usage.steps_cpu_s,
-                    "memory_peak_bytes": one.usage.memory_peak_bytes,
-                    "cache_bytes": one.cache_bytes,
-                }
-                for one in world.runners
-                if one.usage is not None
-            },
+            "runners": runners,
             "clients_cpu_s": sum(client.cpu_s for client in world.clients.started),
             "notes": list(notes),
         }
-        versions = {"runc": _runc_version(), **tools.versions()}
-        return {"machine": machine, "versions": versions, "standby_usd": world.provider.standby_usd(world.loop.now_s)}
 
 
 def _alive(world: World) -> list[Daemon]:

@@ -197,6 +197,7 @@ def test_constants_are_found_again_where_costs_are_known():
         assert found[name].value == pytest.approx(value, rel=0.3 if name == "copy_cpu_s" else 0.15), name
         assert found[name].n > 5
     assert found["run_cpu_s"].value == pytest.approx(0.11, rel=0.03)
+    assert found["write_byte_cpu_s"].value == pytest.approx(DAEMON.write_byte_cpu_s, rel=0.3)
 
 
 def test_a_profile_file_says_what_was_found_and_predicts_with_it(tmp_path):

@@ -53,3 +53,11 @@ def test_recordings_without_traces_are_nothing_to_fit_on(subjects):
     assert can_hold_out(subjects)
     assert not can_hold_out([replace(one, traces=()) for one in subjects])
     assert not can_hold_out(subjects[:3])
+
+
+def test_traces_of_a_busy_machine_are_not_fitted_on(subjects):
+    def busy(one):
+        (trace,) = one.traces
+        return replace(one, traces=(replace(trace, meta=replace(trace.meta, machine={"busy": True})),))
+
+    assert not can_hold_out([busy(one) for one in subjects])

@@ -14,7 +14,7 @@ import pytest
 from replays import HEAD, World, costs, outcomes, rows, workload
 
 from sim.errors import EnvironmentMissing
-from sim.real.fleet import standing
+from sim.real.fleet import clean, standing
 from sim.real.node.left import alone, leftovers
 from sim.trace import read_trace
 
@@ -65,6 +65,19 @@ def _commands() -> list[str]:
     return [text for text in found if "--spec" in text and "/load" in text and "runc" not in text]
 
 
+def _clients(world: World) -> list[int]:
+    """Processes of `buildctl build` on the fleet's daemons."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes()
+        except OSError:
+            continue
+        if b"buildctl" in words and b"\0build\0" in words and bytes(world.fleet) in words:
+            found.append(int(path.parent.name))
+    return found
+
+
 @pytest.fixture
 def world(tmp_path):
     return World(tmp_path / "s", tmp_path / "f")
@@ -96,6 +109,29 @@ def test_a_second_interrupt_is_quicker_and_still_leaves_nothing(world):
     assert running.end(within_s=8)[0] == 130
 
 
+def test_an_interrupt_before_time_zero_leaves_nothing(world):
+    scenario = LONG.replace("  host:", "  cache: {start: warm}\n  host:")
+    running = Running(world, scenario)
+    running.until_second_runs()  # in the build that warms the cache
+    running.child.send_signal(signal.SIGINT)
+    assert running.end(within_s=8)[0] == 130
+
+
+def test_what_a_killed_replay_leaves_is_found_and_cleaned(world, wait_for):
+    running = Running(world, LONG)
+    running.until_second_runs()
+    running.child.kill()
+    running.child.communicate(timeout=10)
+    assert any(line.startswith("process") for line in leftovers(world.fleet))
+    with pytest.raises(EnvironmentMissing, match="fleet down"):
+        world.replay(LONG, FILES)
+    clean(world.fleet)
+
+    assert leftovers(world.fleet) == []
+    assert not world.fleet.exists()
+    wait_for(lambda: not _clients(world))
+
+
 def test_a_dead_daemon_ends_the_replay(world):
     running = Running(world, LONG)
     running.until_second_runs()
@@ -113,14 +149,7 @@ def test_a_client_that_someone_kills_is_a_cancelled_build(world):
     scenario = HEAD + APP + workload("build: [app], arrivals: {times: [0s]}") + costs(first="0.3s", second="30s")
     running = Running(world, scenario)
     running.until_second_runs()
-    clients = [
-        int(path.parent.name)
-        for path in Path("/proc").glob("[0-9]*/cmdline")
-        if (text := path.read_bytes()).find(b"buildctl") >= 0
-        and str(world.fleet).encode() in text
-        and b"\0build\0" in text
-    ]
-    for pid in clients:
+    for pid in _clients(world):
         os.kill(pid, signal.SIGKILL)
     code, _ = running.end(within_s=15)
 

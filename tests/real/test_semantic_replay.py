@@ -23,7 +23,7 @@ from agreement import disagreements  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("machine")
 
-FEW = ("bake-link-barrier", "dedup-below-context", "platforms-native", "prefix-other-stage-name")
+FEW = ("dedup-below-context", "platforms-native", "prefix-other-stage-name")
 ALL = sorted(path.parent.name for path in CASES.glob("*/truth.json"))
 CHOSEN = ALL if os.environ.get("BUILDCAST_ALL_CASES") else FEW
 

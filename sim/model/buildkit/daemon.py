@@ -122,6 +122,8 @@ class Daemon:
         edge.waiters = [waiter for waiter in edge.waiters if waiter[0] is not solve]
         if edge.state >= DONE:  # it is about to tell those who waited
             return
+        if edge in self._lockers:
+            edge.lock_wait_s = self.engine.now - edge.locking_since
         if edge.waiters:
             if edge.owner is solve:
                 self._keep_inputs(edge)
@@ -139,8 +141,6 @@ class Daemon:
                 self.volume.copies.lose(edge.copy, self.engine.now)
             self._count_attempt(edge.key)
             self.seen.keys.pop(edge.key, None)
-            if edge in self._lockers:
-                edge.lock_wait_s = self.engine.now - edge.locking_since
             self.engine.later(self.profile.daemon.kill_latency_s, self._vacate, edge)
         edge.state = GONE
         self._forget(edge)

@@ -17,20 +17,18 @@ from sim.profile import Profile
 from sim.profile.cost import Cost
 from sim.scenario.farm import Runner
 
-_OVERHEAD = 0x52554E  # a draw of its own beside that of the command
-
 
 class Costing:
     """Phases of vertices on one runner. `slowdowns`: by platform, how many times slower its commands run here."""
 
-    __slots__ = ("_attempts", "_profile", "_run_spread", "_runner", "_seed", "_slowdowns")
+    __slots__ = ("_attempts", "_profile", "_run_varies", "_runner", "_seed", "_slowdowns")
 
     def __init__(
         self, profile: Profile, seed: int, slowdowns: Mapping[str, float], attempts: Versioned, runner: Runner
     ) -> None:
         self._runner = runner
         self._profile = profile
-        self._run_spread = profile.variation.spread("run_cpu_s")
+        self._run_varies = profile.variation.spread("run_cpu_s") > 0.0
         self._seed = seed
         self._slowdowns = slowdowns
         self._attempts = attempts
@@ -99,9 +97,9 @@ class Costing:
         if written_bytes:
             parts.append(((WRITE, written_bytes, inf), written_bytes / runner.disk_write_bytes_per_s))
         run_cpu_s = constants.run_cpu_s
-        if self._run_spread:
+        if self._run_varies:
             attempt = self._attempts.get(edge.key, 0)
-            run_cpu_s *= self._profile.factor(self._seed, edge.key ^ _OVERHEAD, attempt, self._run_spread)
+            run_cpu_s *= self._profile.variation.factor("run_cpu_s", self._seed, edge.key, attempt)
         own_s = run_cpu_s / min(constants.run_cores, cpus)
         phases = [(DAEMON_CPU, run_cpu_s, constants.run_cores)]
         if cost.overlap:

@@ -132,8 +132,11 @@ class Search:
                 self._status[index] = HELD
                 self._peek(index)
             return
+        was_held = self._status[index] == HELD
         self._status[index] = WANTED
         if self._hit(index):
+            if was_held:
+                self._leave_unneeded()
             return
         inputs = set(compiled.inputs[index])
         self._missing[index] = missing = sum(self._status[given] != ENDED for given in inputs)
@@ -190,12 +193,8 @@ class Search:
         if edge is not None:
             if edge.state < DONE:
                 self._take_off(edge, index)
-                if len(self._flights) > 1:
-                    self._leave_below(index)
             else:
                 self._hold(edge)
-                if self._flights:
-                    self._leave_below(index)
                 if edge.state == FAILED:
                     self._shown.edge(edge, index, "failed", self._wanted_s[index])
                     self._fail(self.names[index], edge.fault)
@@ -209,14 +208,12 @@ class Search:
             return False
         daemon.cache.hold(key)
         self._loaded.append(key)
-        if self._flights:
-            self._leave_below(index)
         self._shown.hit(index, key, None)
         self._end_step(index, key, result)
         self._report_below(index)
         return True
 
-    def _leave_below(self, hit: int) -> None:
+    def _leave_unneeded(self) -> None:
         """A step that hits or joins needs its inputs no more: what only it wanted is cancelled (semantics 1; edge.go 931)."""
         compiled, status = self.compiled, self._status
         needed: set[int] = set()
@@ -225,7 +222,7 @@ class Search:
             index = stack.pop()
             if index not in needed:
                 needed.add(index)
-                if index != hit and status[index] not in (FLYING, ENDED):
+                if status[index] not in (FLYING, ENDED):
                     stack += compiled.inputs[index]
         for index in range(compiled.size):
             if status[index] in (WANTED, HELD, READY) and index not in needed:
@@ -271,8 +268,8 @@ class Search:
             if self._missing[consumer] == 0:
                 self._status[consumer] = READY
                 self._ready.append(consumer)
-            elif compiled.content_inputs[consumer] and self.known.final[consumer] is None:
-                self._hit(consumer)
+            elif compiled.content_inputs[consumer] and self.known.final[consumer] is None and self._hit(consumer):
+                self._leave_unneeded()
         if index in compiled.results:
             self._results_left -= 1
             if self._results_left == 0:

@@ -19,7 +19,6 @@ from sim.workload.request import Request
 
 HISTORY = "[internal] history record"
 OPEN = "[internal] open the build"
-_TAIL = 0x7A11  # a draw of its own for each build's record
 
 
 class Command(Protocol):
@@ -112,9 +111,7 @@ class Solve(Search):
         self._let_go()
         tail = Edge(self, self.compiled.definition, 0, False)
         constants = daemon.profile.daemon
-        tail_cpu_s = constants.tail_cpu_s
-        if spread := daemon.profile.variation.spread("tail_cpu_s"):
-            tail_cpu_s *= daemon.profile.factor(daemon.seed, self.build ^ _TAIL, 0, spread)
+        tail_cpu_s = constants.tail_cpu_s * daemon.profile.variation.factor("tail_cpu_s", daemon.seed, self.build)
         tail.phases = [
             (DELAY, constants.tail_latency_s, 0.0),
             (DAEMON_CPU, tail_cpu_s + self.session.target_cpu_s, constants.tail_cores),

@@ -222,12 +222,13 @@ class Order:
                 ("cancelled", self.reason) if self.outcome != "timed_out" else (self.outcome, "")
             )
             return
+        attempt.outcome, attempt.reason = "failed", "its daemon died"
         self._world.check_alive()
+        attempt.reason = ""
         if client.code < 0:
             attempt.outcome, attempt.reason = "cancelled", "its client was killed"
             return
         said = client.last_words()
-        attempt.outcome = "failed"
         if client.mentions(_DISK_FULL) or shutil.disk_usage(self._world.clients.folder).free < _FULL_BYTES:
             raise EnvironmentMissing(
                 "a build failed for want of disk space",

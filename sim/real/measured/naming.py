@@ -6,7 +6,7 @@ values of build arguments; `miss` where a RUN executed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
 from sim.inputs import Vertices
@@ -103,10 +103,12 @@ class Names:
         return self._first.setdefault((attempt.request.index, attempt.place, digest), mine) if digest else mine
 
 
-def mark_misses(executed: Sequence[Executed], source: Source, steps: Mapping[int, list[Row]]) -> None:
+def mark_misses(
+    executed: Sequence[Executed], source: Source, steps: MutableMapping[int, list[Row]], *, is_warm: bool
+) -> None:
     """Why each RUN was executed: its first time in the pool, on changed inputs, again on a copy of the cache, or evicted.
 
-    Written into `steps`. Where chance decides a step's inputs nobody knows.
+    Written into `steps`. Where chance decides a step's inputs nobody knows. `is_warm`: every step was built before time zero.
     """
     made: dict[tuple[Place, str, str], dict[str, float]] = {}
     names: set[tuple[Place, str]] = set()
@@ -119,7 +121,7 @@ def mark_misses(executed: Sequence[Executed], source: Source, steps: Mapping[int
         if key is not None:
             volumes = made.setdefault((place, one.name, key), {})
             if row[_MISS] is None:
-                is_known = (place, one.name) in names
+                is_known = is_warm or (place, one.name) in names
                 row[_MISS] = "changed" if is_known else "cold"
                 if volumes.get(attempt.volume, one.started_s) < one.started_s:
                     row[_MISS] = "evicted"

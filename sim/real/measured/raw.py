@@ -58,7 +58,9 @@ class Scrubber:
 
 
 def keep_logs(world: World, folder: Path) -> None:
-    """Write every client's log into the folder: CLIENT-TARGETS.jsonl."""
+    """Write every client's log into the folder, in place of an older run's: CLIENT-TARGETS.jsonl."""
+    for old in folder.glob("[0-9]*.jsonl"):
+        old.unlink()
     scrubber = Scrubber()
     of_client: dict[int, dict[str, dict[str, str]]] = {}
     for attempt in world.attempts:

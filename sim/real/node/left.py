@@ -19,6 +19,8 @@ from sim.errors import EnvironmentMissing
 from sim.real import cgroups
 from sim.real.node.sweep import containers, mounts, sweep
 
+WORK = "replay"  # in a fleet's folder: what a replay writes while it runs
+
 
 def group_name(daemon_folder: Path) -> str:
     """The control group of the daemon in a folder: another fleet may have a daemon of the same name."""
@@ -41,6 +43,7 @@ def leftovers(folder: Path) -> list[str]:
         found += [f"mount {one}" for one in mounts(place)]
         found += [f"socket {one}" for one in sorted(place.glob("*.sock"))]
         found += [f"cache {place / 'root'}"] if (place / "root").exists() else []
+    found += [f"files {folder / WORK}"] if (folder / WORK).exists() else []
     return found
 
 
@@ -52,6 +55,7 @@ def remove(folder: Path) -> None:
     for place in _daemon_folders(folder):
         sweep(place)
         shutil.rmtree(place, ignore_errors=True)
+    shutil.rmtree(folder / WORK, ignore_errors=True)
     for name in names:
         cgroups.Group(name).remove()
     for name in cgroups.groups():  # of a folder that is gone
