@@ -132,10 +132,9 @@ class Search:
                 self._status[index] = HELD
                 self._peek(index)
             return
-        was_held = self._status[index] == HELD
         self._status[index] = WANTED
         if self._hit(index):
-            if was_held:
+            if self._flights or self._ready:
                 self._leave_unneeded()
             return
         inputs = set(compiled.inputs[index])
