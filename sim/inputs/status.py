@@ -288,8 +288,12 @@ def _second_ns(second: str, zone: str) -> int:
 
 
 def _asked_ns(vertex: Vertex, own: Vertex | None) -> int:
-    """The first sign that the build wanted it; of what it only joined, the first sign there is."""
-    return min(own.spans if own is not None and own.spans else vertex.spans)
+    """The first sign that the build wanted it; of what it only joined, the first sign there is.
+
+    Its own vertex may be marked as cached when the execution that it waited for is done: that is the end of the wait.
+    """
+    begun = [start_ns for start_ns, span in own.spans.items() if not span.is_cached] if own is not None else []
+    return min(begun or vertex.spans)
 
 
 def _inputs_first(vertexes: Mapping[str, Vertex], executed_as: Mapping[str, str]) -> list[str]:

@@ -156,7 +156,7 @@ def _check_farm(farm: Farm) -> None:
     """What would hang, or give an answer to another question. A scenario's fields are checked where they are read."""
     scaling = farm.autoscaling
     problems: dict[str, str] = {}
-    machines = [("runner", farm.runner), *(("overrides.runner", override.runner) for override in farm.overrides)]
+    machines = [("runner", farm.runner), *(("runner", override.runner) for override in farm.overrides)]
     machines += [("host", farm.host)] if farm.host is not None else []
     for machine, one in machines:
         read, write = one.disk_read_bytes_per_s, one.disk_write_bytes_per_s

@@ -4,7 +4,7 @@ from math import isnan
 
 import numpy as np
 import pytest
-from builders import a_run
+from measured_builders import a_run
 
 from sim.fit.validation.errors import BAND, band, compare, fewest, noise, outcomes, summary
 

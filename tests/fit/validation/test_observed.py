@@ -4,7 +4,7 @@ import json
 from math import inf
 
 import pytest
-from builders import a_build, a_run
+from measured_builders import a_build, a_run
 
 from sim.errors import InputError
 from sim.fit.validation.observed import BuildId, measured_runs, observe, read_truth, shown_name

@@ -1,7 +1,7 @@
 """The simple predictors, against what can be computed by hand."""
 
 import pytest
-from builders import a_build, a_run
+from measured_builders import a_build, a_run
 
 from sim.fit.validation.max_min import max_min
 from sim.fit.validation.observed import Observed
