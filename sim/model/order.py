@@ -166,6 +166,7 @@ class Order:
 
     def _row(self, share: _Share, target: str, build: int, outcome: str, reason: str, solve: Solve | None) -> None:
         lease = share.lease
+        self._world.numbers.ended_s = self._world.env.now
         self._world.recorder.builds.append(
             (
                 build,

@@ -78,12 +78,16 @@ class Runner:
 
 
 class Numbers:
-    """Counters of the whole farm: runners, leases and builds are numbered in order of their appearance."""
+    """Counters of the whole farm: runners, leases and builds are numbered in order of their appearance.
 
-    __slots__ = ("builds", "leases", "runners")
+    `ended_s`: when the last build ended, or the last runner became ready or idled away; later timers find nothing to do.
+    """
+
+    __slots__ = ("builds", "ended_s", "leases", "runners")
 
     def __init__(self) -> None:
         self.runners = self.leases = self.builds = 0
+        self.ended_s = 0.0
 
 
 class Site:
@@ -193,6 +197,7 @@ class Site:
             elif isinstance(action, Stop):
                 if action.commit:
                     self._write_back(self._runners[action.runner].volume)
+                self._numbers.ended_s = self._env.now
                 self._stop(action.runner, self._env.now, "idle")
 
     def _boot(self, action: Boot) -> None:
@@ -218,7 +223,7 @@ class Site:
     def _ready(self, number: int) -> None:
         """The runner serves. (A cache import of `write_back: registry` belongs before this.)"""
         runner, size, farm = self._runners[number], self.size, self._farm
-        runner.ready_s = runner.sampled_s = self._env.now
+        runner.ready_s = runner.sampled_s = self._numbers.ended_s = self._env.now
         runner.engine = RunnerEngine(self._env, size, self._profile.daemon.daemon_cgroup, self._host)
         runner.daemon = Daemon(
             runner.engine,

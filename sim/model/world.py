@@ -74,7 +74,8 @@ class World:
             site.sample(at_s)
 
     def stop(self) -> None:
-        """The run is over."""
+        """The run is over. It ended with its last build, however late a time-out was still to come."""
+        end_s = self.numbers.ended_s
         for site in self._sites.values():
-            site.stop_all(self.env.now)
-        self.recorder.standby_usd = self._provider.standby_usd(self.env.now)
+            site.stop_all(end_s)
+        self.recorder.standby_usd = self._provider.standby_usd(end_s)

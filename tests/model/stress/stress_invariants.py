@@ -114,6 +114,10 @@ def no_time_runs_backwards(ran):
         assert step["runner"] == build["runner"]
     for runner in ran.runners:
         in_order([runner[name] for name in ("requested_s", "ready_s", "stopped_s") if runner[name] is not None])
+    last_s = max([build["completed_s"] for build in ran.builds] + [runner["ready_s"] or 0.0 for runner in ran.runners])
+    for runner in ran.runners:
+        idle_s = 0.0 if runner["reason"] == "end of run" else ran.drawn.farm.idle_timeout_s
+        assert runner["stopped_s"] <= last_s + idle_s + CLOSE or isfinite(ran.drawn.farm.idle_timeout_s)
 
 
 def in_order(times):
