@@ -31,7 +31,7 @@ demo: install
 	@echo; echo "(c) The monorepo: one project, two builds per instance, a project per target"
 	$(BIN)/buildcast compare scenarios/monorepo-bake/scenario.yaml --candidates scenarios/monorepo-bake/candidates.yaml -o $(OUT)/monorepo
 	@echo; echo "(d) The decision matrix, a quick look"
-	$(BIN)/buildcast matrix --quick -o $(OUT)/matrix
+	$(BIN)/buildcast matrix --quick --replications 6 -o $(OUT)/matrix
 	@echo; echo "Look at $(OUT)/matrix/decision-matrix.png, and open $(OUT)/dedup-pair.perfetto.json in ui.perfetto.dev."
 
 test: dev
