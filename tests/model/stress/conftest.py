@@ -1,4 +1,4 @@
-"""Lets tests import `stress_worlds` and `stress_invariants` from beside them."""
+"""Lets tests import `stress_worlds`, `stress_runs` and `stress_invariants` from beside them."""
 
 import sys
 from pathlib import Path

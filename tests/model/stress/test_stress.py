@@ -9,27 +9,19 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from math import inf, nan
-from unittest.mock import patch
 
 import pytest
 from builders import Handmade, a_farm, a_graph, a_request, ideal, run, source
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from simpy import Environment
-from stress_invariants import EVERY, Ran
-from stress_worlds import Drawn, worlds
+from stress_invariants import EVERY
+from stress_runs import simulated, whole_run
+from stress_worlds import worlds
 
-import sim.model.simulate
-import sim.model.site
-import sim.model.world
 from sim.errors import InputError
 from sim.graph import Link
-from sim.model.buildkit.daemon import Daemon
 from sim.model.simulate import simulate
-from sim.model.world import World
 from sim.scenario.farm import Autoscaling, Override
-from sim.trace import Meta
-from sim.trace.meta import Prices
 
 SOAK = int(os.environ.get("BUILDCAST_STRESS", "0"))
 EXAMPLES = settings(
@@ -41,44 +33,7 @@ EXAMPLES = settings(
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
 )
-# A dozen requests of some dozen steps: what takes more events than this goes round in a circle.
-MOST_EVENTS = 200_000
 SPEEDS = ("cpus", "network_bytes_per_s", "disk_read_bytes_per_s", "disk_write_bytes_per_s")
-
-
-class Counted(Environment):
-    """SimPy's clock, for so many events only: what never comes to an end fails."""
-
-    events = 0
-
-    def step(self):
-        self.events += 1
-        assert self.events < MOST_EVENTS, f"still busy at {self.now} s"
-        super().step()
-
-
-def whole_run(drawn: Drawn) -> Ran:
-    """Simulate, and keep what the run leaves behind: the world and all daemons that were ever up."""
-    worlds, daemons = [], []
-
-    def kept(kind, found):
-        def make(*args, **options):
-            found.append(kind(*args, **options))
-            return found[-1]
-
-        return make
-
-    with (
-        patch.object(sim.model.world, "Environment", Counted),
-        patch.object(sim.model.simulate, "World", kept(World, worlds)),
-        patch.object(sim.model.site, "Daemon", kept(Daemon, daemons)),
-    ):
-        trace = simulated(drawn, meta=Meta("simulated", prices=Prices.of(drawn.farm)))
-    return Ran(drawn, trace, worlds[0], daemons)
-
-
-def simulated(drawn, **options):
-    return simulate(drawn.farm, drawn.requests, drawn.profile, drawn.graphs, seed=drawn.seed, **options)
 
 
 @EXAMPLES
