@@ -12,6 +12,7 @@ from math import isfinite
 
 from simpy.events import Timeout
 
+from sim.dispatch.leases import sticky
 from sim.model.buildkit.session import Session
 from sim.model.buildkit.solve import Solve
 from sim.model.plan.catalog import Part
@@ -66,7 +67,7 @@ class Order:
             def begin(lease: Lease, share: _Share = share) -> None:
                 self._begin(share, lease)
 
-            lease = site.acquire(self.arrived_s, begin, world.catalog.sticky(request))
+            lease = site.acquire(self.arrived_s, begin, sticky(request))
             share.lease = lease
             if lease.acquired_s is None and isfinite(timeout_s):
 

@@ -6,12 +6,12 @@ in every process; nothing is read from or written to files.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Generator, Sequence
 from math import inf
 
 from simpy.events import Event, Timeout
 
+from sim.dispatch.succession import Succession
 from sim.errors import InputError
 from sim.graph import Graphs
 from sim.model.order import Order
@@ -30,21 +30,7 @@ class _Arrivals:
         self._world = world
         self._horizon_s = horizon_s
         self._orders: dict[int, Order] = {}
-        self._waits = {request.index: set(request.needs) for request in requests if request.needs}
-        self._followers: dict[int, list[Request]] = defaultdict(list)
-        self._older: dict[int, list[int]] = defaultdict(list)
-        self._timed: list[Request] = []
-        self._dropped: set[int] = set()
-        for request in requests:
-            for needed in request.needs:
-                self._followers[needed].append(request)
-            if request.after is not None:
-                self._followers[request.after].append(request)
-            elif not request.needs:
-                self._timed.append(request)
-            if request.superseded_by is not None:
-                self._older[request.superseded_by].append(request.index)
-        self._timed.sort(key=lambda request: (request.arrived_s, request.index))
+        self._succession = Succession(requests)
 
     @property
     def unserved(self) -> list[int]:
@@ -54,46 +40,27 @@ class _Arrivals:
     def process(self) -> Generator[Event, None, None]:
         """The open arrivals, in order of time."""
         env = self._world.env
-        for request in self._timed:
+        for request in self._succession.timed:
             if request.arrived_s > env.now:
                 yield Timeout(env, request.arrived_s - env.now)
             self._arrive(request)
 
     def _arrive(self, request: Request) -> None:
-        for older in self._older.get(request.index, ()):
-            order = self._orders.get(older)
-            if order is not None:
-                order.cancel(f"superseded by request {request.index}")
-            else:
-                self._dropped.add(older)
-        if request.index in self._dropped:
+        for older in self._succession.supersedes(request, self._orders):
+            self._orders[older].cancel(f"superseded by request {request.index}")
+        if self._succession.is_dropped(request):
             self._go_on_after(request.index, is_ok=False)
             return
         order = self._orders[request.index] = Order(self._world, request, self._ended)
         order.start()
 
     def _ended(self, order: Order) -> None:
-        ended = order.request.index
-        del self._orders[ended]
-        self._go_on_after(ended, is_ok=order.outcome == "ok")
+        del self._orders[order.request.index]
+        self._go_on_after(order.request.index, is_ok=order.outcome == "ok")
 
     def _go_on_after(self, ended: int, is_ok: bool) -> None:
-        """What waited for this request. What needs it never runs if it is not ok; a closed client goes on in any case."""
         env = self._world.env
-        for request in self._followers.pop(ended, ()):
-            delay_s = request.think_s
-            if request.needs:
-                waits = self._waits.get(request.index)
-                if waits is None:
-                    continue
-                if not is_ok:
-                    del self._waits[request.index]
-                    self._go_on_after(request.index, is_ok=False)
-                    continue
-                waits.discard(ended)
-                if waits:
-                    continue
-                delay_s = request.after_s
+        for request, delay_s in self._succession.after(ended, is_ok=is_ok):
             if env.now + delay_s <= self._horizon_s:
                 Timeout(env, delay_s, request).callbacks.append(lambda event: self._arrive(event._value))
 
@@ -120,7 +87,8 @@ def simulate(
     _check_requests(requests)
     recorder = Recorder(steps=steps)
     world = World(farm, profile.drawn(seed), graphs, seed, recorder)
-    _check_builds(world, requests)
+    for request in requests:
+        world.catalog.leases(request)  # what the farm cannot build is told before time begins
     if farm.cache.warm:
         world.warm(requests)
     arrivals = _Arrivals(world, requests, horizon_s)
@@ -199,24 +167,6 @@ def _check_requests(requests: Sequence[Request]) -> None:
                 hint = "requests wait for earlier ones of the same run only"
                 raise InputError(f"request {request.index} waits for request {other}, which never ends", hint=hint)
         known.add(request.index)
-
-
-def _check_builds(world: World, requests: Sequence[Request]) -> None:
-    """What the farm cannot build is told before time begins: platforms that it has not, bases that nobody builds."""
-    checked: set[tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = set()
-    for request in requests:
-        if (request.targets, request.args) in checked:
-            continue
-        checked.add((request.targets, request.args))
-        for target in request.targets:
-            if target not in world.farm.projects:
-                raise InputError(f"target {target} belongs to no project", where="farm.projects")
-        for parts in world.catalog.leases(request).values():
-            for target, part in parts.items():
-                for base in part.imports:
-                    if base not in request.targets:
-                        what = f"request {request.index} builds {target}, which imports {base}, and not {base} itself"
-                        raise InputError(what, hint=f"add {base} to what it builds")
 
 
 def _never_served(world: World, request: int) -> InputError:

@@ -7,21 +7,21 @@ take time (boot, clone, idle time-out) and move caches (clone, write-back).
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import blake2b
-from math import inf, isfinite
+from math import isfinite
 from random import Random
 
 from simpy import Environment
 from simpy.events import Timeout
 
+from sim.dispatch.driver import Driver
+from sim.dispatch.provider import Provider
 from sim.model.buildkit.daemon import Daemon, Seen
 from sim.model.engine import HostEngine, RunnerEngine
 from sim.model.record import Recorder
 from sim.model.registry import Registry
 from sim.model.store.volume import Volume
-from sim.pool import Action, Assign, Boot, Pool, Stop, WatchIdle
+from sim.pool import Boot, Stop, WatchIdle
 from sim.profile import Profile
-from sim.provider import Provider
 from sim.scenario.farm import Farm
 
 
@@ -90,7 +90,7 @@ class Numbers:
         self.ended_s = 0.0
 
 
-class Site:
+class Site(Driver[Lease]):
     """One project on one architecture: its pool, its base cache, its runners."""
 
     def __init__(
@@ -108,11 +108,9 @@ class Site:
         platform: str,
         seed: int,
     ) -> None:
-        self.project = project
-        self.platform = platform
+        super().__init__(farm, project, platform, seed)
         self.base = Volume(farm.cache)
         self.seen = Seen()
-        self.size = farm.runner_for(project, platform)
         self._env = env
         self._farm = farm
         self._profile = profile
@@ -122,18 +120,6 @@ class Site:
         self._registry = registry
         self._host = host
         self._seed = seed
-        # A stream of its own for each site and use, whatever else the farm has.
-        self._entropy = int.from_bytes(blake2b(f"{seed} {project} {platform}".encode(), digest_size=8).digest(), "big")
-        scaling = farm.autoscaling
-        self._pool = Pool(
-            limit=scaling.builds_per_instance if scaling else inf,
-            max_instances=scaling.max_instances if scaling else 1,
-            on_full=scaling.on_full if scaling else "queue",
-            routing=farm.routing,
-            write_back=farm.write_back,
-            random=Random(self._entropy),
-        )
-        self._leases: dict[int, Lease] = {}
         self._runners: dict[int, Runner] = {}
         self._billed_byte_s = 0.0
 
@@ -147,21 +133,8 @@ class Site:
         number = self._numbers.leases
         self._numbers.leases += 1
         lease = Lease(number, self, arrived_s, on_runner)
-        self._leases[number] = lease
-        self._act(self._pool.arrive(number, sticky))
+        self._ask(lease, sticky)
         return lease
-
-    def withdraw(self, lease: Lease) -> bool:
-        """Give up waiting; False when the lease has a runner."""
-        if self._pool.withdraw(lease.number):
-            del self._leases[lease.number]
-            return True
-        return False
-
-    def release(self, lease: Lease) -> None:
-        """The lease has ended."""
-        del self._leases[lease.number]
-        self._act(self._pool.release(lease.number, lease.given))
 
     def sample(self, at_s: float) -> None:
         """A row for each runner that is ready: mean busy cores since the last one, the rest as it is now."""
@@ -180,25 +153,12 @@ class Site:
         """The run is over: what still runs ends with it, and writes nothing back."""
         self._bill_base(end_s)
         for number in sorted(self._runners):
-            self._stop(number, end_s, "end of run")
+            self._end(number, end_s, "end of run")
 
-    def _act(self, actions: list[Action]) -> None:
-        for action in actions:
-            if isinstance(action, Assign):
-                lease = self._leases[action.lease]
-                lease.given = action.runner
-                lease.runner = self._runners[action.runner]
-                lease.acquired_s = self._env.now
-                lease.on_runner(lease)
-            elif isinstance(action, Boot):
-                self._boot(action)
-            elif isinstance(action, WatchIdle):
-                self._watch(action)
-            elif isinstance(action, Stop):
-                if action.commit:
-                    self._write_back(self._runners[action.runner].volume)
-                self._numbers.ended_s = self._env.now
-                self._stop(action.runner, self._env.now, "idle")
+    def _begin(self, lease: Lease) -> None:
+        lease.runner = self._runners[lease.given]
+        lease.acquired_s = self._env.now
+        lease.on_runner(lease)
 
     def _boot(self, action: Boot) -> None:
         now_s, number = self._env.now, action.runner
@@ -221,7 +181,7 @@ class Site:
         self._after(self._farm.clone_s if is_clone else 0.0, lambda: self._ready(number))
 
     def _ready(self, number: int) -> None:
-        """The runner serves. (A cache import of `write_back: registry` belongs before this.)"""
+        """The runner serves."""
         runner, size, farm = self._runners[number], self.size, self._farm
         runner.ready_s = runner.sampled_s = self._numbers.ended_s = self._env.now
         runner.engine = RunnerEngine(self._env, size, self._profile.daemon.daemon_cgroup, self._host)
@@ -294,7 +254,13 @@ class Site:
         else:
             call()
 
-    def _stop(self, number: int, at_s: float, reason: str) -> None:
+    def _stop(self, action: Stop) -> None:
+        if action.commit:
+            self._write_back(self._runners[action.runner].volume)
+        self._numbers.ended_s = self._env.now
+        self._end(action.runner, self._env.now, "idle")
+
+    def _end(self, number: int, at_s: float, reason: str) -> None:
         runner = self._runners.pop(number)
         if runner.ready_s is not None:
             runner.engine.close()

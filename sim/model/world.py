@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from simpy import Environment
 
+from sim.dispatch.provider import Provider
 from sim.graph import Graphs
 from sim.model.engine import HostEngine
 from sim.model.plan.catalog import Catalog
@@ -17,7 +18,6 @@ from sim.model.record import Recorder
 from sim.model.registry import Registry
 from sim.model.site import Numbers, Site
 from sim.profile import Profile
-from sim.provider import Provider
 from sim.scenario.farm import Farm
 from sim.workload.request import Request
 

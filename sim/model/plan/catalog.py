@@ -6,15 +6,14 @@ In: `Graphs`, `Farm`, `Profile`. Out: for each request, its parts by (project, a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import blake2b
 
-from sim.errors import InputError
+from sim.dispatch import leases
 from sim.graph import Graphs, cut
 from sim.model.plan.compiled import Compiled
 from sim.profile import Profile
 from sim.profile.cost import Cost
 from sim.scenario.farm import Farm
-from sim.workload.output import Output, outputs_of
+from sim.workload.output import Output
 from sim.workload.request import Request
 
 Args = tuple[tuple[str, str], ...]
@@ -22,17 +21,10 @@ Names = tuple[list[str], list[tuple[str, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One target of a lease. `links` are its bases in the same lease, `imports` those in other projects.
-
-    `exports`: other projects of this request import its result.
-    """
+class Part(leases.Part):
+    """One target of a lease, and its graph made ready."""
 
     compiled: Compiled
-    platforms: tuple[str, ...]
-    links: tuple[str, ...]
-    imports: tuple[str, ...]
-    exports: bool
 
 
 class Catalog:
@@ -52,62 +44,28 @@ class Catalog:
         """Whether buildx's bake runs the requests."""
         return self._graphs.bake
 
-    def sticky(self, request: Request) -> int:
-        """A hash of what is asked, for sticky routing."""
-        return int.from_bytes(blake2b(request.asked.encode(), digest_size=4).digest(), "big")
-
     def outputs(self, request: Request, target: str) -> tuple[Output, ...]:
-        """What a target exports: the request's own output, else the target's; a registry cache also where the farm says it."""
-        outputs = outputs_of(request.output, self._graphs.outputs(target))
-        if self._farm.write_back == "registry":
-            outputs = (*outputs, Output("cacheonly", cache_to="registry", cache_mode="max", cache_from="registry"))
-        return outputs
+        """What a target exports."""
+        return leases.outputs_on(self._farm, request, self._graphs.outputs(target))
 
     def leases(self, request: Request) -> dict[tuple[str, str], dict[str, Part]]:
         """The parts of a request by (project, architecture), targets in the order of their names."""
         asked = (request.targets, request.args)
         found = self._leases.get(asked)
         if found is None:
-            found = self._leases[asked] = self._make_leases(request)
-        return found
-
-    def _make_leases(self, request: Request) -> dict[tuple[str, str], dict[str, Part]]:
-        farm, graphs = self._farm, self._graphs
-        leases: dict[tuple[str, str], dict[str, Part]] = {}
-        imported = {
-            base
-            for target in request.targets
-            for base in graphs.links(target)
-            if farm.projects[base] != farm.projects[target]
-        }
-        for target in request.targets:
-            project = farm.projects[target]
-            links = graphs.links(target)
-            same = tuple(base for base in links if farm.projects[base] == project)
-            other = tuple(base for base in links if farm.projects[base] != project)
-            for platform, platforms in self._runner_platforms(target).items():
-                compiled = self._compile(target, request.args, platforms, other)
-                part = Part(compiled, platforms, same, other, target in imported)
-                leases.setdefault((project, platform), {})[target] = part
-                for base in other:
-                    if platform not in self._runner_platforms(base):
-                        raise InputError(f"target {target} imports {base}, which is not built for {platform}")
-        return leases
-
-    def _runner_platforms(self, target: str) -> dict[str, tuple[str, ...]]:
-        """By runner platform, what of the target is built there: native ones on their own, emulated ones on the first's."""
-        slowdowns = self._farm.platforms
-        first = next(iter(slowdowns))
-        found: dict[str, tuple[str, ...]] = {}
-        for platform in self._graphs.platforms(target):
-            if platform not in slowdowns:
-                raise InputError(
-                    f"target {target} is built for {platform}, which the farm has not",
-                    where="farm.platforms",
-                    hint=f"add `{platform}: native`",
-                )
-            runs_on = platform if slowdowns[platform] == 1.0 else first
-            found[runs_on] = (*found.get(runs_on, ()), platform)
+            found = self._leases[asked] = {
+                place: {
+                    target: Part(
+                        part.platforms,
+                        part.links,
+                        part.imports,
+                        part.exports,
+                        self._compile(target, request.args, part.platforms, part.imports),
+                    )
+                    for target, part in parts.items()
+                }
+                for place, parts in leases.leases_of(request, self._graphs, self._farm).items()
+            }
         return found
 
     def _compile(self, target: str, args: Args, platforms: tuple[str, ...], imports: tuple[str, ...]) -> Compiled:
@@ -140,7 +98,7 @@ class Catalog:
         if found is None:
             first: dict[str, str] = {}
             found = {}
-            for target in bases_first({target: part.links for target, part in parts.items()}):
+            for target in leases.bases_first({target: part.links for target, part in parts.items()}):
                 compiled, platforms = parts[target].compiled, parts[target].platforms
                 is_split = self.bake and len(platforms) == 1 < len(self._graphs.platforms(target))
                 shown = []
@@ -157,21 +115,6 @@ class Catalog:
 def image_bytes(compiled: Compiled) -> float:
     """Bytes of the layers of a result."""
     return sum(compiled.layer_bytes[index] for index in compiled.layers)
-
-
-def bases_first(bases: dict[str, tuple[str, ...]]) -> list[str]:
-    """Targets by name, each behind its own bases. Links make no circle: the graph's reader refuses them."""
-    ordered: dict[str, None] = {}
-
-    def visit(target: str) -> None:
-        for base in bases[target]:
-            if base in bases and base not in ordered:
-                visit(base)
-        ordered.setdefault(target)
-
-    for target in sorted(bases):
-        visit(target)
-    return list(ordered)
 
 
 def _is_numbered(name: str) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from sim.dispatch.leases import bases_first
 from sim.model.buildkit.daemon import Seen
-from sim.model.plan.catalog import Catalog, bases_first
+from sim.model.plan.catalog import Catalog
 from sim.model.plan.compiled import CONTEXT, EXEC, PREAMBLE, Compiled, usual_result
 from sim.model.registry import GZIP, Blob, Registry
 from sim.model.store.volume import Volume

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sim.errors import EnvironmentMissing
 from sim.graph import Graphs
-from sim.provider import Provider
+from sim.dispatch.provider import Provider
 from sim.real.builds import Source
 from sim.real.clients import Client, Clients
 from sim.real.daemon import Daemon, RemoteDaemon

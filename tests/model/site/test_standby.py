@@ -9,7 +9,7 @@ from builders import AMD64, Handmade, a_farm, a_graph, a_request, ends, ideal, r
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.provider import Provider
+from sim.dispatch.provider import Provider
 from sim.scenario.farm import Override, Price, Runner
 
 ARM64 = "linux/arm64"
