@@ -82,7 +82,6 @@ CONSTANTS: Mapping[str, Constant] = {
     "lock_poll_s": Constant(
         0.1005, 0.0, "semantics 4: a locked mount polls every 100 ms, and a poll takes a little itself"
     ),
-    "export_byte_cpu_s": Constant(1 / 55e6, 0.15, "semantics 11: gzip 55 MB/s on one core, half-random data"),
     # Exports. Semantics 11 has one table of vertex times for a 50 MB layer; the rows are taken apart by subtraction.
     "manifest_cpu_s": Constant(0.030, 0.3, "semantics 11: image exported again, its layer being a blob: 30 ms"),
     "inline_cache_cpu_s": Constant(0.003, 0.3, "semantics 13.7: inline cache 3 ms"),
@@ -136,7 +135,6 @@ CONSTANTS: Mapping[str, Constant] = {
 SHARES = ("gzip_share", "zstd_share")  # what data are like, not what they cost
 CORES = ("open_cores", "run_cores", "tail_cores", "copy_cores")
 
-RUN_CORES, TAIL_CORES, COPY_CORES = (CONSTANTS[name].value for name in CORES[1:])
 UNPACK_CORES = 1.0  # semantics 13.7: layers are extracted one after the other
 
 DAEMON = Daemon(**{name: constant.value for name, constant in CONSTANTS.items()})  # type: ignore[arg-type]

@@ -63,7 +63,6 @@ class Daemon:
     bake_target_cpu_s: float
     kill_latency_s: float
     lock_poll_s: float
-    export_byte_cpu_s: float
     manifest_cpu_s: float
     inline_cache_cpu_s: float
     gzip_byte_cpu_s: float

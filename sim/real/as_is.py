@@ -15,7 +15,7 @@ import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from sim.errors import EnvironmentMissing, InputError
 from sim.graph import Graphs, GraphSpec
 from sim.graph.types import Graph
 from sim.real.builds import Imported
-from sim.real.drive.checkouts import Checkout
+from sim.real.files import ClientFiles
 from sim.real.recipe import Key
 from sim.workload.request import Content
 
@@ -47,7 +47,7 @@ class AsIs:
     layout: Path
     images: Mapping[str, str]
 
-    def checkout(self, root: Path) -> Checkout:
+    def checkout(self, root: Path) -> ClientFiles:
         """A copy of the scenario's folder."""
         return Copy(self.spec.folder, root)
 
@@ -99,41 +99,32 @@ class AsIs:
         return {}
 
 
-class Copy:
+class Copy(ClientFiles):
     """A copy of the scenario's files, changed as commits say: a changed file gets blanks at its end, which no language minds."""
 
     def __init__(self, source: Path, root: Path) -> None:
-        self.root = root
+        super().__init__(root)
         self._source = source
         self._written: dict[str, int] = {}
-        self._touched: dict[str, int] = {}
 
-    def apply(self, content: Content, touches: Iterable[tuple[str, int]] = (), *, is_fresh: bool = False) -> int:
-        """Bring the files to a content; returns how many were written or touched. A full disk: exit 3."""
-        files, done = self.root / "files", 0
-        try:
-            if not files.exists():
-                shutil.copytree(self._source, files, ignore=shutil.ignore_patterns(*_LEFT_OUT), symlinks=True)
-            wanted = dict(content.versions)
-            for path in [path for path in {**self._written, **wanted} if self._written.get(path) != wanted.get(path)]:
-                for name in self._files(path):
-                    self._write(files, name, wanted.get(path))
+    def _bring(self, files: Path, content: Content, is_fresh: bool) -> int:
+        done = 0
+        if not files.exists():
+            shutil.copytree(self._source, files, ignore=shutil.ignore_patterns(*_LEFT_OUT), symlinks=True)
+        wanted = dict(content.versions)
+        for path in [path for path in {**self._written, **wanted} if self._written.get(path) != wanted.get(path)]:
+            for name in self._below(path):
+                self._write(files, name, wanted.get(path))
+                done += 1
+        self._written = wanted
+        if is_fresh:
+            for folder, _, names in os.walk(files):
+                for name in names:
+                    os.utime(Path(folder) / name, follow_symlinks=False)
                     done += 1
-            self._written = wanted
-            if is_fresh:
-                for folder, _, names in os.walk(files):
-                    for name in names:
-                        os.utime(Path(folder) / name, follow_symlinks=False)
-                        done += 1
-            return done + self._touch(files, touches)
-        except OSError as error:
-            raise EnvironmentMissing(
-                f"cannot write the build context: {error.strerror or error}",
-                where=str(self.root),
-                hint="choose a writable place with free space",
-            ) from error
+        return done
 
-    def _files(self, path: str) -> list[str]:
+    def _below(self, path: str) -> list[str]:
         """The files that a changed path stands for: all of a folder, or a file, which need not be there yet."""
         place = self._source / path
         if not place.is_dir():
@@ -157,17 +148,6 @@ class Copy:
         if original.is_file():
             shutil.copymode(original, temporary)
         temporary.replace(target)
-
-    def _touch(self, files: Path, touches: Iterable[tuple[str, int]]) -> int:
-        count = 0
-        for path, number in touches:
-            if self._touched.get(path) != number:
-                self._touched[path] = number
-                for name in self._files(path):
-                    if (files / name).exists():
-                        os.utime(files / name)
-                        count += 1
-        return count
 
 
 def as_is(spec: GraphSpec, graphs: Graphs, keys: Mapping[Key, Graph], folder: Path, bases: Mapping[str, Path]) -> AsIs:

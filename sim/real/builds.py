@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Protocol
 
 from sim import tools
+from sim.dispatch.leases import runner_platforms
 from sim.errors import InputError
 from sim.graph import Graphs
 from sim.graph.types import Graph
 from sim.profile import Profile
 from sim.profile.cost import Cost
-from sim.real.drive.checkouts import Checkout
-from sim.real.drive.leases import runner_platforms
+from sim.real.files import ClientFiles
 from sim.real.recipe import Args, Key, Recipe, write
 from sim.real.recipe import Checkout as Files
 from sim.scenario.farm import Farm
@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 class Source(Protocol):
     """Where clients get what they build."""
 
-    def checkout(self, root: Path) -> Checkout:
+    def checkout(self, root: Path) -> ClientFiles:
         """A folder of files that `buildctl` and `bake` refer to."""
         ...
 
@@ -61,7 +61,7 @@ class Synthetic:
 
     recipe: Recipe
 
-    def checkout(self, root: Path) -> Checkout:
+    def checkout(self, root: Path) -> ClientFiles:
         """Made-up files of the scenario's sizes."""
         return Files(self.recipe.contexts, root)
 

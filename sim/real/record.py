@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from sim.dispatch.leases import bases_first
 from sim.errors import EnvironmentMissing, InputError
 from sim.inputs import BuildFacts, Owners, Recorded, Vertices, build_row, step_rows
 from sim.inputs.formats.history import from_record, record_of
@@ -20,7 +21,6 @@ from sim.inputs.rows import Row, verdict, without_killed_siblings
 from sim.inputs.status import NS_PER_S
 from sim.real.clients import label_of
 from sim.real.daemon import Daemon, Node
-from sim.real.drive.leases import bases_first
 from sim.real.drive.world import Attempt, World
 from sim.real.measured.naming import Names, mark_misses
 from sim.trace import STEPS, Kind
@@ -77,7 +77,7 @@ def _in_order(world: World) -> list[Attempt]:
     rank = {}
     for request in {attempt.request.index: attempt.request for attempt in world.attempts}.values():
         for place, parts in world.parts(request).items():
-            for at, target in enumerate(bases_first(parts)):
+            for at, target in enumerate(bases_first({target: part.links for target, part in parts.items()})):
                 rank[request.index, place, target] = at
     return sorted(
         world.attempts,

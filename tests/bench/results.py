@@ -37,10 +37,9 @@ LIMITS = {
     "ratio_heapq": Limit(0.5, 0.7),
     "ratio_naive_64": Limit(90.0),
     "full_builds_per_s": Limit(None, 2000.0),
-    # The goal as a ratio, for other machines: where 2,000 was asked for, heap_loop runs 18,450 builds of work (c) a second
-    # (results/bench.md of issue 1), so the goal is 0.108. It is missed; the limit only
-    # keeps what there is.
-    "ratio_full_heapq": Limit(0.035, 0.108),
+    # The goal as a ratio, for other machines: where 2,000 was asked for, heap_loop ran 18,450 builds of work (c) a second,
+    # so the goal is 0.108. It is missed (results/bench.md); the limit only keeps what there is.
+    "ratio_full_heapq": Limit(0.04, 0.108),
     "growth_1k_30k": Limit(1.3, at_most=True),
     "rss_mb_30k": Limit(400.0, at_most=True),
     "month_s": Limit(20.0, at_most=True),

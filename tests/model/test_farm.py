@@ -19,7 +19,6 @@ from builders import (
 from sim.errors import InputError
 from sim.graph import Graph, Link
 from sim.profile import Profile
-from sim.profile.constants import RUN_CORES
 
 A = a_graph(source(), run("a", 0), target="a")
 B = a_graph(source(), run("b", 0), target="b")
@@ -198,5 +197,5 @@ def test_overheads_are_work_not_delays():
     graph = Graph("app", (AMD64,), tuple(steps), tuple(range(1, 11)))
     one = Graph("app", (AMD64,), tuple(steps[:2]), (1,))
     ten_s, one_s = (ends(simulated(of, [a_request(0)], profile))[0] for of in (graph, one))
-    alone_s = profile.daemon.run_cpu_s / RUN_CORES
+    alone_s = profile.daemon.run_cpu_s / profile.daemon.run_cores
     assert ten_s - one_s == pytest.approx(5 * profile.daemon.run_cpu_s - alone_s, rel=1e-6)

@@ -209,32 +209,8 @@ class Machine(FairShare):
         self._steps, self._daemon = Group(), Group()
         super().__init__([self._steps, self._daemon])
 
-    def add(self, now: float, work: float, cap: float, owner: object, group: int = STEPS) -> Job:
-        """As of all shares."""
-        elapsed = now - self._now
-        if elapsed > 0.0:
-            self._now = now
-            if self._steps.jobs:
-                self._steps.advance(elapsed)
-            if self._daemon.jobs:
-                self._daemon.advance(elapsed)
-        self._arrivals += 1
-        self.jobs += 1
-        return (self._daemon if group else self._steps).add(work, cap, owner, self._arrivals)
-
-    def settle(self) -> float:
-        """As of all shares."""
-        if not self.jobs:
-            self.next_end_s = inf
-            return inf
-        group = self._steps
-        if not self._daemon.jobs:
-            self._first = group
-            soonest = group.fill(self.capacity)
-        else:
-            soonest = self.share_out(self.capacity)
-        self.next_end_s = end_s = self._now + soonest if soonest > 0.0 else self._now
-        return end_s
+    def _share_out(self) -> float:
+        return self.share_out(self.capacity)
 
     def share_out(self, allowance: float) -> float:
         """Split an allowance over the two groups; as `_share_out`."""

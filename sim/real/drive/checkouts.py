@@ -8,32 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
 
 from sim.real.drive.loop import Loop
+from sim.real.files import ClientFiles
 from sim.workload.request import Content, Request
-
-
-class Checkout(Protocol):
-    """A folder of files of one client."""
-
-    root: Path
-
-    def apply(self, content: Content, touches: Iterable[tuple[str, int]] = (), *, is_fresh: bool = False) -> int:
-        """Bring the files to a content."""
-        ...
 
 
 class Checkouts:
     """All checkouts of a run."""
 
-    def __init__(self, loop: Loop, make: Callable[[Path], Checkout], folder: Path) -> None:
+    def __init__(self, loop: Loop, make: Callable[[Path], ClientFiles], folder: Path) -> None:
         self._loop, self._make, self._folder = loop, make, folder
-        self._free: list[Checkout] = []
-        self._kept: dict[int, Checkout] = {}
+        self._free: list[ClientFiles] = []
+        self._kept: dict[int, ClientFiles] = {}
         self._made = 0
-        self._ready: dict[int, Checkout] = {}
-        self._wanted: dict[int, Callable[[Checkout], None]] = {}
+        self._ready: dict[int, ClientFiles] = {}
+        self._wanted: dict[int, Callable[[ClientFiles], None]] = {}
         self._begun: set[int] = set()
 
     def stock(self, requests: Iterable[Request], most: int = 8) -> None:
@@ -54,13 +44,13 @@ class Checkouts:
         self._begun.add(request.index)
         chosen = self._free.pop() if self._free else self._new()
 
-        def write() -> Checkout:
+        def write() -> ClientFiles:
             chosen.apply(request.content, request.touches, is_fresh=True)
             return chosen
 
         self._loop.spawn(write, lambda checkout: self._written(request, checkout))
 
-    def take(self, request: Request, then: Callable[[Checkout], None]) -> None:
+    def take(self, request: Request, then: Callable[[ClientFiles], None]) -> None:
         """Call `then` with the checkout of a request, at once where it is ready."""
         if (
             request.client is not None
@@ -75,18 +65,18 @@ class Checkouts:
         else:
             self._wanted[request.index] = then
 
-    def give_back(self, request: Request, checkout: Checkout) -> None:
+    def give_back(self, request: Request, checkout: ClientFiles) -> None:
         """No client of the request reads it any more."""
         if request.client is None:
             self._free.append(checkout)
 
-    def _written(self, request: Request, checkout: Checkout) -> None:
+    def _written(self, request: Request, checkout: ClientFiles) -> None:
         then = self._wanted.pop(request.index, None)
         if then is None:
             self._ready[request.index] = checkout
         else:
             then(checkout)
 
-    def _new(self) -> Checkout:
+    def _new(self) -> ClientFiles:
         self._made += 1
         return self._make(self._folder / f"checkout-{self._made}")

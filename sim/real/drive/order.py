@@ -7,21 +7,22 @@ In: requests in order of arrival. Out: `Attempt`s in the world. The rules are th
 from __future__ import annotations
 
 import shutil
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import isfinite
 from pathlib import Path
 
+from sim.dispatch.leases import Part, Place, outputs_on, sticky
+from sim.dispatch.succession import Succession
 from sim.errors import EnvironmentMissing
 from sim.inputs.names import hidden
 from sim.real.clients import NO_BUILD, Client, bake_label, buildctl_words, exported_digest
-from sim.real.drive.checkouts import Checkout
-from sim.real.drive.leases import Part, Place, Wave, waves
 from sim.real.drive.site import Lease, Runner
+from sim.real.drive.waves import Wave, waves
 from sim.real.drive.world import Attempt, World
-from sim.workload.output import Output, outputs_of
+from sim.real.files import ClientFiles
+from sim.workload.output import Output
 from sim.workload.request import Request
 
 _PREPARE_S = 0.5  # a checkout is written so long before its request arrives
@@ -57,7 +58,7 @@ class Order:
         self._exports: dict[tuple[str, str], tuple[Path, str]] = {}
         self._shares = [_Share(place, parts, waves(parts)) for place, parts in world.parts(request).items()]
         self._open = len(self._shares)
-        self._checkout: Checkout | None = None
+        self._checkout: ClientFiles | None = None
         self._is_asked = False
 
     def start(self) -> None:
@@ -71,7 +72,7 @@ class Order:
                 return
             lease = world.sites[share.place].acquire(
                 lambda lease, share=share: self._acquired(share, lease),  # type: ignore[misc]
-                world.sticky(request),
+                sticky(request),
             )
             share.lease = lease
             if not share.is_acquired and isfinite(timeout_s):
@@ -95,7 +96,7 @@ class Order:
             self._is_asked = True
             self._world.checkouts.take(self.request, self._checked_out)
 
-    def _checked_out(self, checkout: Checkout) -> None:
+    def _checked_out(self, checkout: ClientFiles) -> None:
         self._checkout = checkout
         for share in self._shares:
             if share.is_acquired:
@@ -174,11 +175,7 @@ class Order:
         return [*command, *words, *(attempt.target for attempt in attempts)], cwd, settings
 
     def _outputs(self, target: str) -> Sequence[Output]:
-        world = self._world
-        found = outputs_of(self.request.output, world.graphs.outputs(target))
-        if world.farm.write_back == "registry":
-            found = (*found, Output("cacheonly", cache_to="registry", cache_mode="max", cache_from="registry"))
-        return found
+        return outputs_on(self._world.farm, self.request, self._world.graphs.outputs(target))
 
     def _layout(self, attempt: Attempt) -> Path:
         return self._world.clients.folder / f"export-{self.request.index}-{attempt.build}"
@@ -303,23 +300,12 @@ class Arrivals:
     def __init__(self, world: World, requests: Sequence[Request], horizon_s: float, done: Callable[[], None]) -> None:
         self._world, self._horizon_s, self._done = world, horizon_s, done
         self._orders: dict[int, Order] = {}
-        self._waits = {request.index: set(request.needs) for request in requests if request.needs}
-        self._followers: dict[int, list[Request]] = defaultdict(list)
-        self._older: dict[int, list[int]] = defaultdict(list)
-        self._dropped: set[int] = set()
+        self._succession = Succession(requests)
         self._pending = 0
-        for request in requests:
-            for needed in request.needs:
-                self._followers[needed].append(request)
-            if request.after is not None:
-                self._followers[request.after].append(request)
-            if request.superseded_by is not None:
-                self._older[request.superseded_by].append(request.index)
-        self._first = [request for request in requests if request.after is None and not request.needs]
 
     def start(self) -> None:
         """Time is zero: all that comes at a time of its own will come then."""
-        for request in sorted(self._first, key=lambda one: (one.arrived_s, one.index)):
+        for request in self._succession.timed:
             self._world.loop.at(request.arrived_s - _PREPARE_S, partial(self._world.checkouts.prepare, request))
             self._arrive_at(request.arrived_s, request)
 
@@ -342,13 +328,9 @@ class Arrivals:
         self._world.loop.at(time_s, arrive)
 
     def _arrive(self, request: Request) -> None:
-        for older in self._older.get(request.index, ()):
-            order = self._orders.get(older)
-            if order is not None:
-                order.cancel(f"superseded by request {request.index}")
-            else:
-                self._dropped.add(older)
-        if request.index in self._dropped:
+        for older in self._succession.supersedes(request, self._orders):
+            self._orders[older].cancel(f"superseded by request {request.index}")
+        if self._succession.is_dropped(request):
             self._go_on_after(request.index, is_ok=False)
             return
         order = self._orders[request.index] = Order(self._world, request, self._ended)
@@ -360,21 +342,7 @@ class Arrivals:
         self._go_on_after(order.request.index, is_ok=order.outcome == "ok")
 
     def _go_on_after(self, ended: int, is_ok: bool) -> None:
-        """What waited for this request. What needs it never runs if it is not ok; a closed client goes on in any case."""
         now_s = self._world.loop.now_s
-        for request in self._followers.pop(ended, ()):
-            delay_s = request.think_s
-            if request.needs:
-                waits = self._waits.get(request.index)
-                if waits is None:
-                    continue
-                if not is_ok:
-                    del self._waits[request.index]
-                    self._go_on_after(request.index, is_ok=False)
-                    continue
-                waits.discard(ended)
-                if waits:
-                    continue
-                delay_s = request.after_s
+        for request, delay_s in self._succession.after(ended, is_ok=is_ok):
             if now_s + delay_s <= self._horizon_s:
                 self._arrive_at(now_s + delay_s, request)

@@ -11,10 +11,10 @@ from dataclasses import replace
 from math import ceil, inf
 from pathlib import Path
 
+from sim.dispatch.leases import Place, leases_of
 from sim.errors import EnvironmentMissing, InputError
 from sim.graph import Graphs
 from sim.real.clients import NO_BUILD, Client, buildctl_words
-from sim.real.drive.leases import Place, leases_of
 from sim.real.drive.order import Order, Warmup
 from sim.real.drive.world import World
 from sim.scenario.farm import Farm

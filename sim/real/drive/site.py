@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from hashlib import blake2b
-from math import inf, isfinite
-from random import Random
+from math import isfinite
 from typing import TYPE_CHECKING
 
-from sim.pool import Action, Assign, Boot, Pool, Stop, WatchIdle
+from sim.dispatch.driver import Driver
+from sim.pool import Boot, Stop, WatchIdle
 from sim.real.daemon import Daemon, DaemonSpec, RemoteDaemon, Usage
 
 if TYPE_CHECKING:
@@ -60,26 +59,12 @@ class Lease:
     given: int = 0
 
 
-class Site:
+class Site(Driver[Lease]):
     """One project on one architecture."""
 
     def __init__(self, world: World, project: str, platform: str, platforms: tuple[str, ...]) -> None:
-        farm = world.farm
-        self.project, self.platform = project, platform
-        self.size = farm.runner_for(project, platform)
+        super().__init__(world.farm, project, platform, world.seed)
         self._world, self._loop, self._platforms = world, world.loop, platforms
-        # The same stream as the model's (sim.model.site).
-        entropy = int.from_bytes(blake2b(f"{world.seed} {project} {platform}".encode(), digest_size=8).digest(), "big")
-        scaling = farm.autoscaling
-        self._pool = Pool(
-            limit=scaling.builds_per_instance if scaling else inf,
-            max_instances=scaling.max_instances if scaling else 1,
-            on_full=scaling.on_full if scaling else "queue",
-            routing=farm.routing,
-            write_back=farm.write_back,
-            random=Random(entropy),
-        )
-        self._leases: dict[int, Lease] = {}
         self._runners: dict[int, Runner] = {}
         self._base: Daemon | RemoteDaemon
         self._volumes = 0
@@ -99,23 +84,14 @@ class Site:
     def acquire(self, on_runner: Callable[[Lease], None], sticky: int) -> Lease:
         """Ask for a place; `on_runner(lease)` is called when there is one."""
         lease = Lease(self._world.next_lease(), self, on_runner)
-        self._leases[lease.number] = lease
-        self._act(self._pool.arrive(lease.number, sticky))
+        self._ask(lease, sticky)
         return lease
-
-    def withdraw(self, lease: Lease) -> bool:
-        """Give up waiting; False when the lease has a runner."""
-        if self._pool.withdraw(lease.number):
-            del self._leases[lease.number]
-            return True
-        return False
 
     def release(self, lease: Lease) -> None:
         """The lease has ended."""
         assert lease.runner is not None
         lease.runner.leases -= 1
-        del self._leases[lease.number]
-        self._act(self._pool.release(lease.number, lease.given))
+        super().release(lease)
 
     def stop_all(self, reason: str) -> None:
         """The run is over: what still runs ends with it, and writes nothing back."""
@@ -123,20 +99,11 @@ class Site:
             runner.stopped_s, runner.reason = self._loop.now_s, reason
         self._runners.clear()
 
-    def _act(self, actions: list[Action]) -> None:
-        for action in actions:
-            if isinstance(action, Assign):
-                lease = self._leases[action.lease]
-                lease.given, lease.runner = action.runner, self._runners[action.runner]
-                lease.runner.leases += 1
-                lease.acquired_s = self._loop.now_s
-                lease.on_runner(lease)
-            elif isinstance(action, Boot):
-                self._boot(action)
-            elif isinstance(action, WatchIdle):
-                self._watch(action)
-            elif isinstance(action, Stop):
-                self._stop(action)
+    def _begin(self, lease: Lease) -> None:
+        lease.runner = self._runners[lease.given]
+        lease.runner.leases += 1
+        lease.acquired_s = self._loop.now_s
+        lease.on_runner(lease)
 
     def _boot(self, action: Boot) -> None:
         world, number = self._world, action.runner

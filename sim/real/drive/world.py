@@ -8,17 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 
+from sim.dispatch.leases import Part, Place, leases_of
+from sim.dispatch.provider import Provider
 from sim.errors import EnvironmentMissing
 from sim.graph import Graphs
-from sim.dispatch.provider import Provider
 from sim.real.builds import Source
 from sim.real.clients import Client, Clients
 from sim.real.daemon import Daemon, RemoteDaemon
 from sim.real.drive.checkouts import Checkouts
-from sim.real.drive.leases import Part, Place, leases_of
 from sim.real.drive.loop import Loop
 from sim.real.drive.site import Runner, Site
 from sim.real.fleet import Fleet
@@ -102,10 +101,6 @@ class World:
     def quota_of(self, size: Size) -> float:
         """Cores that a runner's control group may use; 0 where it may use all that the machine has."""
         return 0.0 if size.cpus >= self.host_cpus else size.cpus
-
-    def sticky(self, request: Request) -> int:
-        """A hash of what is asked, for sticky routing; the model's (sim.model.plan.catalog)."""
-        return int.from_bytes(blake2b(request.asked.encode(), digest_size=4).digest(), "big")
 
     def next_lease(self) -> int:
         """Leases are numbered in order of their appearance."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
+from sim.dispatch.leases import Place
 from sim.inputs import Vertices
 from sim.inputs.names import hidden, with_target
 from sim.inputs.rows import Row
 from sim.real.builds import Source
-from sim.real.drive.leases import Place
 from sim.real.drive.world import Attempt, World
 from sim.trace import STEPS, Cell
 

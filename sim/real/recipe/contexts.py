@@ -6,7 +6,6 @@ client has it. A file is a function of its path and of the versions that reach i
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import posixpath
@@ -16,8 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim.errors import EnvironmentMissing
 from sim.graph.types import Graph
+from sim.real.files import ClientFiles
 from sim.workload.request import Content
 
 HEAD_BYTES = 16  # a file's first bytes are its identity; the load program looks at no more (tools_go/load/files.go)
@@ -95,47 +94,37 @@ class Contexts:
         return found
 
 
-class Checkout:
-    """A folder with the files of one client, brought from content to content. `root/files` is the scenario's folder."""
+class Checkout(ClientFiles):
+    """Files made up as the scenario's contexts are."""
 
     def __init__(self, contexts: Contexts, root: Path) -> None:
-        self.root = root
+        super().__init__(root)
         self._contexts = contexts
         self._written: dict[str, Versions] = {}
-        self._touched: dict[str, int] = {}
 
-    def apply(self, content: Content, touches: Iterable[tuple[str, int]] = (), *, is_fresh: bool = False) -> int:
-        """Bring the files to a content; returns how many were written, touched or removed.
-
-        `touches` get a new time and no other bytes; a fresh checkout gets new times throughout. Each file changes at
-        once, the folder does not: no client of this checkout may be sending meanwhile. A full disk: exit 3.
-        """
+    def _bring(self, files: Path, content: Content, is_fresh: bool) -> int:
         wanted = self._contexts.versions(content)
-        files = self.root / "files"
         done = 0
-        try:
-            if not self._written:
-                shutil.rmtree(files, ignore_errors=True)
-                self._prepare(files)
-            for path in [path for path in self._written if path not in wanted]:
-                (files / path).unlink(missing_ok=True)
-                del self._written[path]
+        if not self._written:
+            shutil.rmtree(files, ignore_errors=True)
+            self._prepare(files)
+        for path in [path for path in self._written if path not in wanted]:
+            (files / path).unlink(missing_ok=True)
+            del self._written[path]
+            done += 1
+        for path, versions in wanted.items():
+            if self._written.get(path) != versions:
+                self._write(files, path, versions)
+                self._written[path] = versions
                 done += 1
-            for path, versions in wanted.items():
-                if self._written.get(path) != versions:
-                    self._write(files, path, versions)
-                    self._written[path] = versions
-                    done += 1
-                elif is_fresh:
-                    os.utime(files / path)
-                    done += 1
-            return done + self._touch(files, touches)
-        except OSError as error:
-            raise EnvironmentMissing(
-                f"cannot write the build context: {error.strerror or error}",
-                where=str(self.root),
-                hint="choose a writable place with free space",
-            ) from error
+            elif is_fresh:
+                os.utime(files / path)
+                done += 1
+        return done
+
+    def _below(self, path: str) -> Iterable[str]:
+        inside = here(path)
+        return (name for name in self._written if name == inside or name.startswith(f"{inside}/"))
 
     def _prepare(self, files: Path) -> None:
         files.mkdir(parents=True, exist_ok=True)
@@ -171,19 +160,6 @@ class Checkout:
             lines.append(_IGNORE)
         lines += [f"!{PROGRAMS}"] if folder in self._contexts.programs else []
         return ("\n".join(lines) + "\n").encode()
-
-    def _touch(self, files: Path, touches: Iterable[tuple[str, int]]) -> int:
-        count = 0
-        for written, number in touches:
-            if self._touched.get(written) != number:
-                self._touched[written] = number
-                path = here(written)
-                for name in self._written:
-                    if name == path or name.startswith(f"{path}/"):
-                        with contextlib.suppress(FileNotFoundError):
-                            os.utime(files / name)
-                            count += 1
-        return count
 
 
 def here(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Lets tests import `builders` from beside them."""
+"""Lets tests import `measured_builders` from beside them."""
 
 import sys
 from pathlib import Path
