@@ -63,8 +63,9 @@ class Standing:
 
 
 def default_folder() -> Path:
-    """`fleet` in the cache folder of the tools."""
-    return cache_folder() / "fleet"
+    """`$BUILDCAST_FLEET` (its disk is the runners' disk), else `fleet` in the cache folder of the tools."""
+    chosen = os.environ.get("BUILDCAST_FLEET")
+    return Path(chosen) if chosen else cache_folder() / "fleet"
 
 
 def native_platforms() -> tuple[str, ...]:

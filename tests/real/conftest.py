@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -48,8 +49,13 @@ def can_run_daemons() -> None:
 
 
 @pytest.fixture
-def machine(can_run_daemons: None) -> Iterator[None]:
-    """One test at a time has the machine, over all workers of pytest-xdist: a fleet is alone on it."""
+def machine(can_run_daemons: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One test at a time has the machine, over all workers of pytest-xdist: a fleet is alone on it.
+
+    Its folder is the test's own: what a killed run left in the user's is no affair of the tests.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="bc-"))  # short: a socket's path has at most 107 bytes
+    monkeypatch.setenv("BUILDCAST_FLEET", str(folder))
     path = Path(tempfile.gettempdir()) / "buildcast-tests.lock"
     with path.open("w") as file:
         until_s = time.monotonic() + _WAIT_S
@@ -66,6 +72,9 @@ def machine(can_run_daemons: None) -> Iterator[None]:
                 pytest.fail(f"daemons of another run have been here for {_WAIT_S:.0f} s: {others}")
             time.sleep(0.2)
         yield
+        left = leftovers(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        assert left == []
 
 
 @pytest.fixture(scope="session")

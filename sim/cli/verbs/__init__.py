@@ -71,7 +71,8 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
         "  buildcast compare scenarios/mixed --vary farm.size=default,large --vary projects=one,per_target\n"
         "  buildcast matrix --quick -o results\n\n"
         "exit codes: 0 ok; 1 a limit of `slo` missed; 2 bad usage or input; 3 environment (no tool, no disk); 130 on ^C\n"
-        "environment: NO_COLOR, FORCE_COLOR; BUILDCAST_CACHE (folder for tools); BUILDCAST_TRACEBACK=1 (for reports)",
+        "environment: NO_COLOR, FORCE_COLOR; BUILDCAST_CACHE (folder for tools), BUILDCAST_FLEET (folder for daemons);\n"
+        "  BUILDCAST_TRACEBACK=1 (for reports)",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
