@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from sim.cli.terminal import Progress, bold, json_text
 from sim.errors import EnvironmentMissing, InputError
 from sim.graph import Graph, Step
 from sim.graph.show import critical_path, to_dot, to_json, tree, width
+from sim.hide import hidden
 from sim.profile.cost import Cost
 from sim.report.numbers import count
 from sim.report.tables import cut
@@ -58,7 +60,7 @@ def graph(args: argparse.Namespace) -> int:
     if args.target in graphs:
         graphs = {args.target: graphs[args.target]}
     if args.dot:
-        print("\n".join(to_dot(one) for one in graphs.values()))
+        print("\n".join(to_dot(_shown(case, one)) for one in graphs.values()))
     elif args.json:
         print(json_text({"targets": [_graph_json(case, one) for one in graphs.values()]}))
     else:
@@ -82,14 +84,14 @@ def _farm(scenario: Scenario, say: Say) -> tuple[Farm, list[str]]:
 
 def _graph_lines(case: Case, graph: Graph, shared: set[str]) -> list[str]:
     seconds, path = _path(case, graph)
-    text = tree(graph, shared)
+    text = tree(_shown(case, graph), shared)
     return [
         *(bold(line) if not line.startswith((" ", "│", "*", "+")) else line for line in text.splitlines()),
         f"{count(len(graph.steps), 'step')}, at most {width(graph)} at once; critical path on "
         f"{case.farm.runner.cpus:g} cpus, nothing cached: {format_duration(seconds)}",
         *(
-            f"  {format_duration(took_s):>8}  {cut(step.name, _NAME)}"
-            for step, took_s in path
+            f"  {format_duration(took_s):>8}  {cut(name, _NAME)}"
+            for name, took_s in path
             if took_s >= _WORTH_A_LINE * seconds
         ),
     ]
@@ -97,18 +99,25 @@ def _graph_lines(case: Case, graph: Graph, shared: set[str]) -> list[str]:
 
 def _graph_json(case: Case, graph: Graph) -> dict[str, Json]:
     seconds, path = _path(case, graph)
-    plain: dict[str, Json] = to_json(graph)  # type: ignore[assignment]
-    steps: list[Json] = [{"step": step.name, "seconds": took_s} for step, took_s in path]
+    plain: dict[str, Json] = to_json(_shown(case, graph))  # type: ignore[assignment]
+    steps: list[Json] = [{"step": name, "seconds": took_s} for name, took_s in path]
     plain.update({"width": width(graph), "critical_path": {"seconds": seconds, "steps": steps}})
     return plain
 
 
-def _path(case: Case, graph: Graph) -> tuple[float, list[tuple[Step, float]]]:
-    """The critical path; steps that take no time on it are left out."""
+def _path(case: Case, graph: Graph) -> tuple[float, list[tuple[str, float]]]:
+    """The critical path by steps' names; those that take no time are left out."""
     took_s = _alone_s(case, graph)
     seconds, path = critical_path(graph, took_s)
-    steps = [(graph.steps[at], took_s(graph.steps[at])) for at in path]
-    return seconds, [(step, took) for step, took in steps if took >= 0.001]
+    shown = _shown(case, graph).steps
+    steps = [(shown[at].name, took_s(graph.steps[at])) for at in path]
+    return seconds, [(name, took) for name, took in steps if took >= 0.001]
+
+
+def _shown(case: Case, graph: Graph) -> Graph:
+    """The graph without values of build arguments in its names."""
+    secrets = case.graphs.secrets(graph.target)
+    return replace(graph, steps=tuple(replace(step, name=hidden(step.name, secrets)) for step in graph.steps))
 
 
 def _alone_s(case: Case, graph: Graph) -> Callable[[Step], float]:

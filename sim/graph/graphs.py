@@ -15,6 +15,7 @@ from sim.graph.freeze import Frozen, Target, check_name, closure, freeze, own
 from sim.graph.read import select
 from sim.graph.spec import Args, GraphSpec
 from sim.graph.types import Graph
+from sim.hide import secret
 
 Say = Callable[[str], None]
 
@@ -64,6 +65,13 @@ class Graphs:
     def written(self, target: str) -> Target:
         """A target as it is written, with defaults filled in: for builds of the true Dockerfiles."""
         return self._frozen.targets[self._target(target)]
+
+    def secrets(self, target: str, args: Args = ()) -> dict[str, str]:
+        """Arguments whose values must not be shown with the names of this target's steps, its bases' ones too."""
+        given: dict[str, str] = {}
+        for base in self.closure([target]):
+            given |= self._frozen.targets[base].args
+        return secret(given | dict(args))
 
     def graph(self, target: str, args: Args = (), platforms: tuple[str, ...] = ()) -> Graph:
         """What one daemon solves: one platform on its own runner (BUILDPLATFORM is that platform), or several on one.

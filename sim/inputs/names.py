@@ -1,13 +1,12 @@
-"""What a vertex's name says: the kind of step, the bake target, the platform; and what it must not say.
+"""What a vertex's name says: the kind of step, the bake target, the platform.
 
-In: names as BuildKit's clients print them. Out: words of the trace. BuildKit writes the values of build args into the names
-of steps (dockerfile2llb/convert.go, processCmdEnv), so a name is cleaned before it enters a trace.
+In: names as BuildKit's clients print them. Out: words of the trace.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 CLIENT = "overhead"  # a client's own vertexes, and what the daemon does that is no step
 
@@ -33,21 +32,6 @@ _KINDS = tuple(
 )  # fmt: skip
 # These are done for one build alone, whoever else does the same: BuildKit never shares them.
 _ALONE = re.compile(r"load metadata for |resolve image config|importing cache manifest")
-
-# Text that is a credential wherever it stands.
-_CREDENTIALS = (
-    (re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"), "***"),
-    (
-        re.compile(r"(?i)(\b[\w-]*(?:token|secret|passw(?:or)?d|api_?key|access_?key)[\w-]*=)(?![$,])[^\s,;&|]+"),
-        r"\1***",
-    ),
-    (re.compile(r"(?i)(\bauthorization: *\w+ +|\bbearer +)(?!\$)[\w.~+/=-]{8,}"), r"\1***"),
-    (
-        re.compile(r"\b(?:gh[pousr]_\w{20,}|glpat-[\w-]{16,}|AKIA[0-9A-Z]{16}|xox[abprs]-[\w-]{10,}|sk-[\w-]{20,})"),
-        "***",
-    ),
-)
-_WHOLE_WORD = 4  # shorter values are hidden only where they stand alone: `1` is no secret inside of `sleep 10`
 
 
 def text_of(name: str) -> str:
@@ -103,18 +87,3 @@ def platforms_of(names: Iterable[str]) -> tuple[str, ...] | None:
             host, other = platform[1], platform[2]
             found[host if other is None else other if "/" in other else f"{host.partition('/')[0]}/{other}"] = None
     return tuple(found) or None
-
-
-def hidden(name: str, args: Mapping[str, str]) -> str:
-    """The name without values of build args (`${NAME}` stands for them) and without what looks like a credential."""
-    found = _BRACKETS.match(name)
-    text = found[2] if found else name
-    head = name[: len(name) - len(text)]
-    for arg, value in sorted(args.items(), key=lambda pair: -len(pair[1])):
-        if value and value in text:
-            edge = r"(?<![\w$]){}(?!\w)" if len(value) < _WHOLE_WORD else "{}"
-            shown = f"${{{arg}}}"
-            text = re.sub(edge.format(re.escape(value)), lambda _, shown=shown: shown, text)
-    for pattern, shown in _CREDENTIALS:
-        text = pattern.sub(shown, text)
-    return head + text

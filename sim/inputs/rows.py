@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sim.inputs.names import hidden
+from sim.hide import hidden
 from sim.inputs.sharing import Owners
 from sim.inputs.status import NS_PER_S, Seen, Vertices
 from sim.trace import BUILDS, STEPS, Cell

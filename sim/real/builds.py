@@ -144,7 +144,6 @@ def synthetic(
         control=control,
         groups=graphs.groups,
         native={given: here for given, here in native.items() if given != here},
-        hidden=None,
         pull=True,
     )
     return Synthetic(recipe)

@@ -66,6 +66,9 @@ class Handmade:
     def outputs(self, target: str) -> tuple[str, ...]:
         return ()
 
+    def secrets(self, target: str, args: object = ()) -> dict[str, str]:
+        return {}
+
     def graph(self, target: str, args: object = (), platforms: object = ()) -> Graph:
         return self._graphs[target]
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sim.inputs.names import declared_target, hidden, kind_of, platforms_of, target_of, with_target
+from sim.hide import hidden
+from sim.inputs.names import declared_target, kind_of, platforms_of, target_of, with_target
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,9 @@ class Handmade:
     def platforms(self, target):
         return self.graphs[target].platforms
 
+    def secrets(self, target, args=()):
+        return {}
+
     def links(self, target):
         return self.linked.get(target, ())
 

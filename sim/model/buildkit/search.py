@@ -23,7 +23,7 @@ class Search:
 
     # fmt: off
     __slots__ = (
-        "_agenda", "_contexts_left", "_flights", "_held", "_loaded", "_missing", "_pending", "_ready", "_results_left",
+        "_agenda", "_contexts_left", "_ended_s", "_flights", "_held", "_loaded", "_missing", "_pending", "_ready", "_results_left",
         "_shown", "_status", "_wanted_s", "build", "compiled", "daemon", "inputs", "known", "live", "names", "no_cache",
         "request", "runner",
     )
@@ -53,6 +53,7 @@ class Search:
         self._status = bytearray(size)
         self._missing = [0] * size
         self._wanted_s = [0.0] * size
+        self._ended_s = [0.0] * size
         self._contexts_left = compiled.kinds.count(CONTEXT)
         self._results_left = len(set(compiled.results))
         self._pending: list[int] = []
@@ -112,7 +113,7 @@ class Search:
                 if not self.live:
                     return
             ready, self._ready = self._ready, []
-            if self.daemon.limited and len(ready) > 1:
+            if len(ready) > 1 and (self.daemon.limited or self.compiled.has_locks):
                 self.daemon.random.shuffle(ready)
             for index in ready:
                 if self.live and self._status[index] == READY:
@@ -203,7 +204,7 @@ class Search:
             self._report_below(index)
             return True
         result = None if no_cache else self.record(key)
-        if result is None:
+        if result is None or self._looked_before(index, daemon.cache.known_since_s(key)):
             return False
         daemon.cache.hold(key)
         self._loaded.append(key)
@@ -211,6 +212,12 @@ class Search:
         self._end_step(index, key, result)
         self._report_below(index)
         return True
+
+    def _looked_before(self, index: int, known_s: float) -> bool:
+        """Whether an input's keys came before a record's key was committed: BuildKit asks the cache once for each key of an
+        input, when it comes, and takes a record only where all inputs have led to it (solver/edge.go 196, 424, 676)."""
+        ended_s = self._ended_s
+        return any(ended_s[given] < known_s for given in self.compiled.inputs[index] if self._status[given] == ENDED)
 
     def _leave_unneeded(self) -> None:
         """A step that hits or joins needs its inputs no more: what only it wanted is cancelled (semantics 1; edge.go 931)."""
@@ -258,6 +265,7 @@ class Search:
         if self._status[index] == ENDED:
             return
         self._status[index] = ENDED
+        self._ended_s[index] = self.daemon.engine.now
         compiled = self.compiled
         self.known.end(index, key, result, self.daemon.cache)
         for consumer in compiled.consumers[index]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sim.dispatch import leases
 from sim.graph import Graphs, cut
+from sim.hide import hidden
 from sim.model.plan.compiled import Compiled
 from sim.profile import Profile
 from sim.profile.cost import Cost
@@ -100,10 +101,12 @@ class Catalog:
             found = {}
             for target in leases.bases_first({target: part.links for target, part in parts.items()}):
                 compiled, platforms = parts[target].compiled, parts[target].platforms
+                secrets = self._graphs.secrets(target, request.args)
                 is_split = self.bake and len(platforms) == 1 < len(self._graphs.platforms(target))
                 shown = []
                 for name, digest in zip(compiled.names, compiled.digests, strict=True):
-                    mine = _prefixed(platforms[0], name) if is_split and _is_numbered(name) else name
+                    mine = hidden(name, secrets)
+                    mine = _prefixed(platforms[0], mine) if is_split and _is_numbered(mine) else mine
                     mine = _prefixed(target, mine) if prefixed else mine
                     shown.append(first.setdefault(digest, mine) if digest else mine)
                 inputs = [tuple(shown[given] for given in given_steps) for given_steps in compiled.inputs]

@@ -71,6 +71,7 @@ class Compiled:
         self.inputs = [tuple(given.step for given in step.inputs) for step in steps] + [(), ()]
         self.consumers = [tuple(found) for found in graph.consumers()] + [(), ()]
         self.mounts = [step.mounts for step in steps] + [(), ()]
+        self.has_locks = any(mount.sharing == "locked" for step in steps for mount in step.mounts)
         self.costs: list[Cost] = [*profile.costs(graph), *_preamble(profile)]
         self.results = graph.results
         # Bases of other projects, imported as images (`sim.graph.cut`): their keys follow the base's result.

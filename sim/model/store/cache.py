@@ -73,12 +73,17 @@ class Cache:
         size_bytes: float = 0.0,
         parents: tuple[int, ...] = (),
         cpu_s: float = 0.0,
+        *,
+        is_new: bool = True,
     ) -> None:
         """The step with this final key has a result; it took `cpu_s` core-seconds and stands on the records of `parents`.
 
         It takes the place of a record with the same key. It counts as used now; the first use is counted when it is released.
+        `is_new` False: whoever looked the key up before would have found it.
         """
-        self._put(key, now_s, 0, size_bytes, result, parents, cpu_s)
+        item = self._item(key)
+        known_s = item.known_s if item is not None else now_s if is_new and not self.was_collected(key) else 0.0
+        self._put(key, now_s, 0, size_bytes, result, parents, cpu_s, known_s)
         self.changes += 1
         limits = self.limits
         if limits.policy == "lru" and self._disk.used_bytes > limits.max_bytes:
@@ -102,6 +107,11 @@ class Cache:
                 self._pull(key)
             disk = self._disk
             disk.put(key, item._replace(size_bytes=size_bytes), disk.usage[key])
+
+    def known_since_s(self, key: int) -> float:
+        """When the key of a record that is here was first committed."""
+        item = self._item(key)
+        return 0.0 if item is None else item.known_s
 
     def cpu_s_of(self, key: int) -> float:
         """Core-seconds that making this record took; 0: unknown."""
@@ -313,13 +323,14 @@ class Cache:
         result: int = 0,
         parents: tuple[int, ...] = (),
         cpu_s: float = 0.0,
+        known_s: float = 0.0,
     ) -> None:
         if now_s > self._changed_s:
             self.advance(now_s)
         if self._base is not None:
             self._pull(key)
         self._made += 1
-        self._disk.put(key, Item(self._made, size_bytes, result, parents, cpu_s), (now_s, uses))
+        self._disk.put(key, Item(self._made, size_bytes, result, parents, cpu_s, known_s), (now_s, uses))
 
     def _count_collected(self, keys: list[Key]) -> None:
         for key in keys:

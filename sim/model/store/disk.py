@@ -16,13 +16,17 @@ Usage = tuple[float, int]
 
 
 class Item(NamedTuple):
-    """What lies on the disk under one key. `result` and `cpu_s` are a record's; it stands on `parents`."""
+    """What lies on the disk under one key. `result` and `cpu_s` are a record's; it stands on `parents`.
+
+    `known_s`: since when the key leads to a record, whether that record is here still or was made anew.
+    """
 
     number: int
     size_bytes: float
     result: int = 0
     parents: tuple[int, ...] = ()
     cpu_s: float = 0.0
+    known_s: float = 0.0
 
 
 class Change:

@@ -59,7 +59,7 @@ class Volume:
                 continue
             adopted = stack.pop()
             if found is not None and cache.record(adopted) is None:
-                cache.add_record(adopted, found.result, now_s, 0.0, found.parents, found.cpu_s)
+                cache.add_record(adopted, found.result, now_s, 0.0, found.parents, found.cpu_s, is_new=False)
                 self.forget_gone()
                 self.lazy[adopted] = Layer(found.result, found.size_bytes, True)
         for parent in held:

@@ -16,7 +16,7 @@ from pathlib import Path
 from sim.dispatch.leases import Part, Place, outputs_on, sticky
 from sim.dispatch.succession import Succession
 from sim.errors import EnvironmentMissing
-from sim.inputs.names import hidden
+from sim.hide import hidden
 from sim.real.clients import NO_BUILD, Client, bake_label, buildctl_words, exported_digest
 from sim.real.drive.site import Lease, Runner
 from sim.real.drive.waves import Wave, waves

@@ -25,7 +25,6 @@ from sim.scenario.farm import Farm
 from sim.scenario.farm import Runner as Size
 from sim.workload.request import Request
 
-_LEAST_SECRET = 4  # letters
 
 
 @dataclass(slots=True, eq=False)
@@ -122,10 +121,8 @@ class World:
         return made
 
     def arguments(self, attempt: Attempt) -> dict[str, str]:
-        """The build arguments of a build whose values must not be shown. Nothing that short is a secret, and `1` is part of
-        many a step's name, by which a replay is compared with a simulation."""
-        given = {**self.graphs.written(attempt.target).args, **dict(attempt.request.args)}
-        return {name: value for name, value in given.items() if len(value) >= _LEAST_SECRET}
+        """The build arguments of a build whose values must not be shown."""
+        return self.graphs.secrets(attempt.target, attempt.request.args)
 
     def news_of(self, runner: Runner) -> int:
         """How much a runner's cache has got so far: steps that its builds have executed, running ones too."""

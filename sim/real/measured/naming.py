@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from sim.dispatch.leases import Place
 from sim.inputs import Vertices
-from sim.inputs.names import hidden, with_target
+from sim.hide import hidden
+from sim.inputs.names import with_target
 from sim.inputs.rows import Row
 from sim.real.builds import Source
 from sim.real.drive.world import Attempt, World

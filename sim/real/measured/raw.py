@@ -7,18 +7,16 @@ look equal within a run, and no short value can be guessed from it.
 from __future__ import annotations
 
 import json
-import re
 import secrets
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
 
 from sim.errors import replacing
-from sim.inputs.names import hidden
+from sim.hide import scrubbed
 from sim.real.drive.world import World
 
 _TEXTS = frozenset({"name", "id", "error", "short", "detail", "url"})
-_WHOLE_WORD = 4  # a shorter value is hidden only where it stands alone (sim.inputs.names)
 
 
 class Scrubber:
@@ -42,12 +40,10 @@ class Scrubber:
 
     def text(self, text: str, args: Mapping[str, str]) -> str:
         """A text with `<NAME hash>` in place of values."""
-        for name, value in sorted(args.items(), key=lambda pair: -len(pair[1])):
-            if value and value in text:
-                edge = r"(?<!\w){}(?!\w)" if len(value) < _WHOLE_WORD else "{}"
-                shown = f"<{name} {blake2b(value.encode(), key=self._key, digest_size=4).hexdigest()}>"
-                text = shown.join(re.split(edge.format(re.escape(value)), text))
-        return hidden(text, {})
+        return scrubbed(text, args, self._mark)
+
+    def _mark(self, name: str, value: str) -> str:
+        return f"<{name} {blake2b(value.encode(), key=self._key, digest_size=4).hexdigest()}>"
 
     def _clean(self, value: object, args: Mapping[str, str], name: str = "") -> object:
         if isinstance(value, dict):

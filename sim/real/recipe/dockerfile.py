@@ -80,10 +80,9 @@ def render(
     graph: Graph,
     names: Names,
     spec_of: Callable[[int], str],
-    text_of: Callable[[int], str],
 ) -> str:
-    """The Dockerfile. `spec_of` and `text_of` of a RUN: what it does, and what it stood for."""
-    writer = _Writer(graph, names, spec_of, text_of)
+    """The Dockerfile. `spec_of` a RUN: what it does. No command of the user's is in it."""
+    writer = _Writer(graph, names, spec_of)
     lines: list[str] = []
     for index in _own_steps(graph):
         lines += [*writer.stage(index), ""]
@@ -118,7 +117,6 @@ class _Writer:
     graph: Graph
     names: Names
     spec_of: Callable[[int], str]
-    text_of: Callable[[int], str]
 
     def stage(self, index: int) -> list[str]:
         step = self.graph.steps[index]
@@ -160,8 +158,7 @@ class _Writer:
         documents = [given for given in taken(graph, index) if is_document(graph, given.step)]
         lead = "".join(f"{flag} " for flag in flags)
         if not documents:
-            words = [*command, *(["--", text] if (text := self.text_of(index)) else [])]
-            return [f"RUN {lead}{json.dumps(words)}"]
+            return [f"RUN {lead}{json.dumps(command)}"]
         # Only a script with its own interpreter is a file of its own; the shell in front of it can be any program.
         head = document_head(graph.steps[documents[0].step].op).decode()
         return [f"SHELL {json.dumps(command)}", f"RUN {lead}<<DOCUMENT", head, "DOCUMENT"]

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import cast
 
@@ -29,7 +28,6 @@ from sim.workload.request import Content
 Args = tuple[tuple[str, str], ...]
 Key = tuple[str, Args, tuple[str, ...]]  # target, arguments, platforms: as Graphs.graph is asked
 _STORE = "images"
-_MAX_TEXT = 200  # of a command that a step stood for: enough to recognise it
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +128,18 @@ def write(
     control: str = "",
     groups: Mapping[str, Sequence[str]] | None = None,
     native: Mapping[str, str] | None = None,
-    hidden: Collection[str] | None = None,
     pull: bool = False,
 ) -> Recipe:
     """Write the recipe of these graphs (uncut: linked bases in them) into a new folder.
 
     `programs`: the load program by platform here (`tools.ensure("load", say, platform)`). `native`: the platform here for
     one of the scenario's that cannot run here. `cpus(target, platform)`: the runner's, for steps that take all.
-    `control`: address of a `Control`. `hidden`: values that must not appear; with None no command's text appears at all.
-    `pull`: images weigh what their sources' costs write. Raises InputError for a graph that cannot be rewritten, and
+    `control`: address of a `Control`. `pull`: images weigh what their sources' costs write. Raises InputError for a graph that cannot be rewritten, and
     EnvironmentMissing when the disk is full.
     """
     if scale <= 0:
         raise InputError("--scale must be above 0")
-    return _Writing(graphs, costs, folder, programs, scale, cpus, control, dict(native or {}), hidden).recipe(
+    return _Writing(graphs, costs, folder, programs, scale, cpus, control, dict(native or {})).recipe(
         groups or {}, pull
     )
 
@@ -161,7 +157,6 @@ class _Writing:
         cpus: Callable[[str, str], float],
         control: str,
         native: Mapping[str, str],
-        hidden: Collection[str] | None,
     ) -> None:
         self.graphs = {key: graphs[key] for key in sorted(graphs)}
         self.folder, self.programs, self.scale, self.cpus = folder.absolute(), programs, scale, cpus
@@ -169,8 +164,6 @@ class _Writing:
         self._check_platforms()
         self.costs: dict[str, Cost] = {}
         self.lines: dict[str, str] = {}
-        self.texts: dict[str, str] = {}
-        redact = _Redaction(hidden, [value for _, args, _ in self.graphs for _, value in args])
         wanted = Wanted()
         for graph in self.graphs.values():
             by_step = costs(graph)
@@ -178,7 +171,6 @@ class _Writing:
             for step, cost in zip(graph.steps, by_step, strict=True):
                 self.costs.setdefault(step.digest, cost)
                 self.lines.setdefault(step.digest, line_of(step))
-                self.texts.setdefault(step.digest, redact(step))
         self.loads = Loads(self.costs, self.lines, wanted, scale, control)
         self.names = self._name()
         self.variants = list(dict.fromkeys(args for _, args, _ in self.graphs))
@@ -271,7 +263,6 @@ class _Writing:
             graph,
             self.names,
             lambda index: self.loads.spec(graph, index, self.cpus(graph.target, graph.steps[index].platform)),
-            lambda index: self.texts[graph.steps[index].digest],
         )
         with replacing(path) as file:
             file.write(text)
@@ -329,25 +320,6 @@ class _Writing:
                 {**({"group": known} if known else {}), "target": targets}, file, indent=1
             )  # buildx refuses an empty one
         return path
-
-
-class _Redaction:
-    """A RUN's text for the load's arguments, with no value of a build argument in it."""
-
-    def __init__(self, hidden: Collection[str] | None, values: Sequence[str]) -> None:
-        self._is_silent = hidden is None
-        found = sorted({value for value in [*(hidden or ()), *values] if value}, key=len, reverse=True)
-        # A short value would cut words apart: it counts where it stands alone.
-        parts = [re.escape(value) if len(value) > 3 else rf"(?<!\w){re.escape(value)}(?!\w)" for value in found]
-        self._pattern = re.compile("|".join(parts)) if parts else None
-
-    def __call__(self, step: Step) -> str:
-        if self._is_silent:
-            return ""
-        text = step.name.partition("] ")[2] or step.name
-        if self._pattern is not None:
-            text = self._pattern.sub(lambda match: blake2b(match[0].encode(), digest_size=4).hexdigest(), text)
-        return text[:_MAX_TEXT]
 
 
 def _main_context(graph: Graph) -> Context | None:
