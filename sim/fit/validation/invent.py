@@ -19,6 +19,7 @@ HOST_CPUS = 2
 PLATFORMS = ("linux/amd64", "linux/386")  # both native on a development machine (design section 7)
 _WRITES = (5_000_000, 20_000_000, 50_000_000)
 _BOOT_S = 1.0  # longer than a true daemon's 0.1 s and a copied root's (buildkit-semantics 13.9)
+_BASE = "35ms"  # a base image of one small layer, made here: no pull is to be paid, its unpacking is (n=212, corpus on real daemons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +147,7 @@ class _Invention:
         found["workload"], found["edits"] = self._workload()
         if not found["edits"]:
             del found["edits"]
-        # The base images are made where they are needed: no registry, so that no pull is to be paid.
-        found["costs"] = [*self._costs, {"step": "*FROM *", "cpu": "0s", "spread": 0}]
+        found["costs"] = [*self._costs, {"step": "*FROM *", "cpu": _BASE, "spread": 0}]
         return found
 
     def _target(self, image: str) -> Fields:
