@@ -23,9 +23,9 @@ class Search:
 
     # fmt: off
     __slots__ = (
-        "_agenda", "_contexts_left", "_ended_s", "_flights", "_held", "_loaded", "_missing", "_pending", "_ready", "_results_left",
-        "_shown", "_status", "_wanted_s", "build", "compiled", "daemon", "inputs", "known", "live", "names", "no_cache",
-        "request", "runner",
+        "_agenda", "_contexts_left", "_ended_s", "_flights", "_held", "_loaded", "_missing", "_pending", "_ready",
+        "_results_left", "_shown", "_status", "_wanted_s", "build", "compiled", "daemon", "inputs", "known", "live",
+        "names", "no_cache", "request", "runner",
     )
     # fmt: on
 

@@ -129,7 +129,8 @@ class Site(Driver[Lease]):
             if before in self._world.fleet.daemons:  # it is still stopping
                 self._loop.after(_POLL_S, start)
                 return
-            self._loop.spawn(lambda: self._world.fleet.start(before.spec), lambda daemon: is_started(before, daemon))
+            spec = self._pinned(before.spec)
+            self._loop.spawn(lambda: self._world.fleet.start(spec), lambda daemon: is_started(before, daemon))
 
         def is_started(before: Daemon, daemon: Daemon) -> None:
             self._world.lives.append(daemon)
@@ -185,6 +186,7 @@ class Site(Driver[Lease]):
         daemon = runner.daemon
         if not isinstance(daemon, Daemon):
             return
+        self._world.unpin(daemon.spec)
         if action.commit:
             self._base = daemon
         runner.usage = daemon.usage()
@@ -209,7 +211,7 @@ class Site(Driver[Lease]):
         farm, size = self._world.farm, self.size
         name = f"{self.project}-{self.platform.removeprefix('linux/')}".replace("/", "-")
         self._volumes += 1
-        return DaemonSpec(
+        spec = DaemonSpec(
             name=name if self._volumes == 1 else f"{name}-{self._volumes}",
             cpus=self._world.quota_of(size),
             memory_bytes=size.memory_bytes,
@@ -217,6 +219,13 @@ class Site(Driver[Lease]):
             max_parallelism=farm.max_parallelism,
             cache=farm.cache,
         )
+        return self._pinned(spec)
+
+    def _pinned(self, spec: DaemonSpec) -> DaemonSpec:
+        """Its cores are taken till `_stop`."""
+        spec = self._world.pin(spec)
+        self._world.pinned.append(spec)
+        return spec
 
 
 class _Both:

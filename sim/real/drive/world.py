@@ -6,8 +6,10 @@ In: `Settings` and what is to be built. Out: `World`. Nothing here decides; `ord
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sim.dispatch.leases import Part, Place, leases_of
@@ -16,7 +18,7 @@ from sim.errors import EnvironmentMissing
 from sim.graph import Graphs
 from sim.real.builds import Source
 from sim.real.clients import Client, Clients
-from sim.real.daemon import Daemon, RemoteDaemon
+from sim.real.daemon import Daemon, DaemonSpec, RemoteDaemon
 from sim.real.drive.checkouts import Checkouts
 from sim.real.drive.loop import Loop
 from sim.real.drive.site import Runner, Site
@@ -24,7 +26,6 @@ from sim.real.fleet import Fleet
 from sim.scenario.farm import Farm
 from sim.scenario.farm import Runner as Size
 from sim.workload.request import Request
-
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +72,7 @@ class World:
     runners: list[Runner] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     lives: list[Daemon] = field(default_factory=list)
+    pinned: list[DaemonSpec] = field(default_factory=list)
     sites: dict[Place, Site] = field(default_factory=dict)
     _leases: int = 0
     _parts: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], dict[Place, dict[str, Part]]] = field(
@@ -100,6 +102,27 @@ class World:
     def quota_of(self, size: Size) -> float:
         """Cores that a runner's control group may use; 0 where it may use all that the machine has."""
         return 0.0 if size.cpus >= self.host_cpus else size.cpus
+
+    def pin(self, spec: DaemonSpec) -> DaemonSpec:
+        """The spec with cores of its own, if it has whole ones and each runner can have its own: so has a machine.
+
+        A quota is what is left: it lets a runner have both cores for half a period and none for the other half.
+        """
+        if not spec.cpus.is_integer() or not spec.cpus or self._most_cpus() > self.host_cpus:
+            return spec
+        cores = sorted(os.sched_getaffinity(0))[: int(self.host_cpus)]
+        users = Counter(core for other in self.pinned for core in other.cores)
+        chosen = sorted(cores, key=lambda core: (users[core], core))[: int(spec.cpus)]
+        return replace(spec, cores=tuple(sorted(chosen)))
+
+    def unpin(self, spec: DaemonSpec) -> None:
+        """Its runner has stopped: others may have its cores."""
+        self.pinned = [other for other in self.pinned if other != spec]
+
+    def _most_cpus(self) -> float:
+        """Of all runners that may be up at once."""
+        scaling = self.farm.autoscaling
+        return sum((scaling.max_instances if scaling else 1) * site.size.cpus for site in self.sites.values())
 
     def next_lease(self) -> int:
         """Leases are numbered in order of their appearance."""

@@ -10,8 +10,8 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
 from sim.dispatch.leases import Place
-from sim.inputs import Vertices
 from sim.hide import hidden
+from sim.inputs import Vertices
 from sim.inputs.names import with_target
 from sim.inputs.rows import Row
 from sim.real.builds import Source

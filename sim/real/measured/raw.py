@@ -7,6 +7,7 @@ look equal within a run, and no short value can be guessed from it.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from hashlib import blake2b

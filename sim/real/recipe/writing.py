@@ -15,7 +15,7 @@ from typing import cast
 
 from sim.errors import InputError, replacing
 from sim.graph.read import unite
-from sim.graph.types import Context, Graph, Step
+from sim.graph.types import Context, Graph
 from sim.profile.cost import Cost
 from sim.real.recipe.contexts import PROGRAMS, Contexts, here
 from sim.real.recipe.dockerfile import Names, render, vertex
@@ -134,8 +134,8 @@ def write(
 
     `programs`: the load program by platform here (`tools.ensure("load", say, platform)`). `native`: the platform here for
     one of the scenario's that cannot run here. `cpus(target, platform)`: the runner's, for steps that take all.
-    `control`: address of a `Control`. `pull`: images weigh what their sources' costs write. Raises InputError for a graph that cannot be rewritten, and
-    EnvironmentMissing when the disk is full.
+    `control`: address of a `Control`. `pull`: images weigh what their sources' costs write.
+    Raises InputError for a graph that cannot be rewritten, and EnvironmentMissing when the disk is full.
     """
     if scale <= 0:
         raise InputError("--scale must be above 0")
