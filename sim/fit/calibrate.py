@@ -131,9 +131,7 @@ def _fit_steps(measured: Sequence[Measured], schedules: Sequence[Schedule], daem
 
 
 def _started(one: Measured, daemon: Daemon) -> Profile:
-    profile = Profile.of(one.rules)
-    profile.daemon = daemon
-    return profile
+    return Profile.of(one.rules).with_daemon(daemon)
 
 
 def _known(one: Measured, schedule: Schedule, daemon: Daemon) -> Known:

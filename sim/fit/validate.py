@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from math import comb, nan
 from typing import Literal
 
+from sim.fit.measured.executions import client_cpu_s
 from sim.fit.validation.errors import BAND, CaseErrors, ClassErrors, compare, fewest, mean, summary
 from sim.fit.validation.max_min import max_min
 from sim.fit.validation.observed import Observed, observe
@@ -163,10 +164,7 @@ def validate(
 
     Without it each case keeps its profile. A profile that says nothing of its own uncertainty gets the documented one for bands.
     """
-    fitted = [
-        replace(subject, case=replace(subject.case, profile=profile_without(subject))) if profile_without else subject
-        for subject in subjects
-    ]
+    fitted = [_with_clients(subject, subjects, profile_without) for subject in subjects]
     cases = [subject.case for subject in fitted]
     varied = [
         replace(case, profile=case.profile.varying(DOCUMENTED)) if case.profile.variation.is_none else case
@@ -191,6 +189,16 @@ def validate(
         seed=seed,
         profile=", ".join(dict.fromkeys(case.scenario.profile or "documented constants" for case in cases)),
     )
+
+
+def _with_clients(
+    subject: Subject, subjects: Sequence[Subject], profile_without: Callable[[Subject], Profile] | None
+) -> Subject:
+    """Its profile, and what clients take of the machine: a replay's run beside the daemons. The other subjects say how much."""
+    profile = profile_without(subject) if profile_without else subject.case.profile
+    seen = [client_cpu_s(trace) for other in subjects if other is not subject for trace in other.traces]
+    daemon = replace(profile.daemon, client_cpu_s=mean(seen) if seen else profile.daemon.client_cpu_s)
+    return replace(subject, case=replace(subject.case, profile=profile.with_daemon(daemon)))
 
 
 def _counts(one: Judged) -> bool:

@@ -27,6 +27,12 @@ CONSTANTS: Mapping[str, Constant] = {
         0.3,
         "semantics 11: 14 ms from the client's start to the first source; recorded: a cached build is 30-40 ms in all",
     ),
+    "client_cpu_s": Constant(
+        0.0,
+        0.3,
+        "what a client itself takes of the runner's cores: nothing, it runs elsewhere; a replay's clients do not, and take "
+        "20-50 core-ms each (its trace says how much)",
+    ),
     "open_cpu_s": Constant(
         0.0,
         0.6,

@@ -45,6 +45,7 @@ class Daemon:
     """A BuildKit daemon's own constants. Values, spreads and sources stand in `sim.profile.constants`."""
 
     client_latency_s: float
+    client_cpu_s: float
     open_cpu_s: float
     definition_cpu_s: float
     dockerignore_cpu_s: float

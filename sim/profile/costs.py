@@ -60,6 +60,10 @@ class Profile:
         """The same, as uncertain as said: for `drawn`."""
         return Profile(self.daemon, self._rules, self._with_priors, variation)
 
+    def with_daemon(self, daemon: Daemon) -> Profile:
+        """The same with other constants."""
+        return Profile(daemon, self._rules, self._with_priors, self.variation)
+
     @property
     def has_spread(self) -> bool:
         """Whether what nobody stated varies; an ideal profile's does not."""

@@ -72,13 +72,18 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A trace made ready for fits: its executions in order of start, and the machines they ran on."""
+    """A trace made ready for fits: its executions in order of start, and the machines they ran on.
+
+    `clients`: runner and start of each client, and how much of the runner's cores it took itself: a replay's run there.
+    """
 
     name: str
     executions: tuple[Execution, ...]
     runners: Mapping[int, Runner]
     host: Runner | None = None
     slowdowns: Mapping[str, float] = field(default_factory=dict)
+    clients: tuple[tuple[int, float], ...] = ()
+    client_cpu_s: float = 0.0
 
 
 def observe(
@@ -103,7 +108,25 @@ def observe(
         runners=runners,
         host=_runner(_mapping(host)) if host else None,
         slowdowns={name: factor for name, factor in slow.items() if factor != 1.0},
+        clients=_clients(trace),
+        client_cpu_s=client_cpu_s(trace),
     )
+
+
+def client_cpu_s(trace: Trace) -> float:
+    """What a replay's client took of the machine, in the mean; 0: not measured, or not on the runners' machine."""
+    took_s = trace.meta.machine.get("clients_cpu_s")
+    clients = len(_clients(trace))
+    return float(took_s) / clients if isinstance(took_s, float) and clients else 0.0
+
+
+def _clients(trace: Trace) -> tuple[tuple[int, float], ...]:
+    """One a request and runner: a bake's targets have one in common."""
+    found: dict[tuple[Cell, int], float] = {}
+    for row in _named(trace, "builds"):
+        if row["started_s"] is not None and row["runner"] is not None:
+            found.setdefault((row["request"], _whole(row["runner"])), _number(row["started_s"]))
+    return tuple((runner, started_s) for (_, runner), started_s in found.items())
 
 
 def _executions(trace: Trace, *, has_slots: bool) -> list[Execution]:

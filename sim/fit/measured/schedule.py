@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from simpy import Environment
-from simpy.events import Timeout
+from simpy.events import Event, Timeout
 
 from sim.fit.measured.executions import Execution, Observation
 from sim.graph.types import Graph, Step
@@ -92,6 +93,10 @@ class Schedule:
             Timeout(env, one.started_s).callbacks.append(chain.start)
             if not one.is_whole:
                 Timeout(env, one.completed_s).callbacks.append(chain.stop)
+        if seen.client_cpu_s:
+            for runner, started_s in seen.clients:
+                if runner in engines:
+                    Timeout(env, started_s).callbacks.append(partial(_client, engines[runner][0], seen.client_cpu_s))
         env.run()
         return Spent(table.sum(axis=0), *table)
 
@@ -120,6 +125,11 @@ class Schedule:
             return [(0, phases[:1]), (2, phases[1:])]
         own = 1 if one.kind == "exec" else 0  # the first phase of a RUN is the daemon's
         return [(0 if place < own else _share(phase), [phase]) for place, phase in enumerate(phases)]
+
+
+def _client(engine: RunnerEngine, cpu_s: float, _: Event) -> None:
+    """A client's own work, which nothing waits for."""
+    engine.work(Work([(DAEMON_CPU, cpu_s, 1.0)]), lambda _: None)
 
 
 class _Chain:

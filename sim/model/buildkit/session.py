@@ -12,7 +12,7 @@ from functools import partial
 
 from sim.model.buildkit.daemon import Daemon
 from sim.model.buildkit.delivery import Delivery
-from sim.model.buildkit.edge import DAEMON_CPU, DELAY, Edge
+from sim.model.buildkit.edge import DAEMON_CPU, DELAY, Edge, Work
 from sim.model.buildkit.solve import Solve
 from sim.model.plan.compiled import Compiled
 from sim.model.record import Recorder
@@ -86,6 +86,8 @@ class Session:
         """The client starts; its connection and, for bake, reading the file take a while."""
         constants = self.daemon.profile.daemon
         latency_s = constants.client_latency_s + (constants.bake_latency_s if self.bake else 0.0)
+        if constants.client_cpu_s:
+            self.daemon.engine.work(Work([(DAEMON_CPU, constants.client_cpu_s, 1.0)]), _nothing)
         for solve in self.solves.values():
             solve.work(
                 [(DELAY, latency_s, 0.0), (DAEMON_CPU, constants.open_cpu_s, constants.open_cores)],
@@ -151,6 +153,10 @@ class Session:
             solve.delivery.export(solve.delivery.outputs, solve.finish)
         else:
             solve.finish()
+
+
+def _nothing(_: Work) -> None:
+    """The client's own work holds nothing up."""
 
 
 def _open(solve: Solve, _: Edge) -> None:
