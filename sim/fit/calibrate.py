@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import log
 
 import numpy as np
 
 from sim.errors import InputError
-from sim.fit.constants_fit import FITTED, ConstantFit, Known, fit_constants, recosted
+from sim.fit.constants_fit import FITTED, ConstantFit, Known, fit_constants, recosted, robust_sigma
 from sim.fit.measured.executions import Execution, Observation, observe
 from sim.fit.measured.schedule import Schedule
 from sim.fit.pooling import StepEstimate, pooled
@@ -31,6 +32,8 @@ BESIDE_STEPS = ("merge_cpu_s", "client_latency_s", "open_cpu_s", "tail_latency_s
 DISAGREES = 0.10  # of the steps' time that no cost explains: then the trace is not of such a farm
 OFF = 0.35  # median share by which steps of known cost may be off before the costs are called wrong
 _LONG_S = 0.2  # shorter steps say nothing of that
+_CROWDED, _MANY = 1.3, 20  # how much longer than alone a step takes that shares its cores; how many show how fairly
+_SHARED = 1.25  # 1 / sqrt(1 - 1/n), n = 2 to 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +88,12 @@ def calibrate(
     executions = sum(len(one.executions) for one in schedules)
     steps: list[StepEstimate] = []
     fits: list[ConstantFit] = []
+    seen: dict[str, Seen] = {}
     missed = 0.0
     if costs_known and schedules:
         known = [_known(one, schedule, daemon) for one, schedule in zip(measured, schedules, strict=True)]
         fits = fit_constants(known, daemon, FITTED)
-        missed = _check_known(known, with_constants(daemon, fits))
+        missed, seen = _check_known(known, daemon, with_constants(daemon, fits))
         steps = pooled(_sources(measured, schedules, daemon))
     elif schedules:
         fitted = _fit_steps(measured, schedules, daemon)
@@ -108,6 +112,7 @@ def calibrate(
         steps=tuple(steps),
         constants=(*kept, *fits),
         sources=("suite",) * len(kept) + (told,) * len(fits),
+        seen=seen,
         executions=executions,
         missed=missed,
     )
@@ -171,21 +176,33 @@ def _scaled(cost: Cost, scale: float) -> Cost:
     )
 
 
-def _check_known(known: Sequence[Known], daemon: Daemon) -> float:
-    """How far steps are off their known costs; far off means that they are not theirs."""
+def _check_known(known: Sequence[Known], before: Daemon, daemon: Daemon) -> tuple[float, dict[str, Seen]]:
+    """How far steps are off their known costs, and what that says of the cores' fairness; far off: the costs are not theirs."""
     off, missed_s, total_s = [], 0.0, 0.0
+    crowded = []
     worst: tuple[float, Execution | None, float] = (0.0, None, 0.0)
     for part in known:
-        spent = part.schedule.simulate(recosted(part, daemon, daemon), daemon)
-        for one, simulated_s in zip(part.schedule.executions, spent.took_s.tolist(), strict=True):
+        costs = recosted(part, before, daemon)
+        spent = part.schedule.simulate(costs, daemon)
+        for one, cost, simulated_s in zip(part.schedule.executions, costs, spent.took_s.tolist(), strict=True):
             if one.kind == "exec" and one.is_whole and one.took_s > _LONG_S:
                 share = abs(one.took_s - simulated_s) / one.took_s
                 off.append(share)
                 missed_s, total_s = missed_s + abs(one.took_s - simulated_s), total_s + one.took_s
                 worst = max(worst, (share, one, simulated_s), key=lambda found: found[0])
+                cpus = part.schedule.observation.runners[one.runner].cpus
+                waits_s = cost.latency_s + cost.cpu_s / min(cost.threads, cpus)
+                if simulated_s > _CROWDED * waits_s and cost.cpu_s > _CROWDED * cost.latency_s:
+                    crowded.append(log(one.took_s / simulated_s))
     if off and float(np.median(off)) > OFF and worst[1] is not None:
         raise _disagreement(worst[1], worst[2], float(np.median(off)))
-    return missed_s / total_s if total_s else 0.0
+    seen = {"core_share": _core_share(crowded)} if len(crowded) >= _MANY else {}
+    return missed_s / total_s if total_s else 0.0, seen
+
+
+def _core_share(logs: Sequence[float]) -> Seen:
+    """How unfair the cores are: with weights of spread s, one of n steps differs from its part by s sqrt(1 - 1/n); n is 2 to 4."""
+    return Seen(1.0, _SHARED * robust_sigma(logs), len(logs), "steps of known cost that shared their cores")
 
 
 def _check_explained(fitted: Sequence[Fitted]) -> float:

@@ -36,14 +36,15 @@ def fields_of(
         found["note"] = note
     if machine:
         found["machine"] = dict(machine)
-    if burn := seen.get("burn_s"):
-        about: dict[str, Json] = {"spread": _short(burn.spread), "n": burn.n, "source": burn.source}
-        found["core_speed"] = {"value": 1.0, **about}
+    for name, field in (("burn_s", "core_speed"), ("core_share", "core_share")):
+        if one := seen.get(name):
+            found[field] = {"value": 1.0, "spread": _short(one.spread), "n": one.n, "source": one.source}
     found["daemon"] = {one.name: _constant(one, source) for one, source in zip(constants, sources, strict=True)}
     found["costs"] = [_rule(one) for one in steps]
     found["measured"] = {
         name: {"value": _short(one.value), "spread": _short(one.spread), "n": one.n, "source": one.source}
         for name, one in seen.items()
+        if name != "core_share"
     }
     return {name: value for name, value in found.items() if value not in ({}, [])}
 

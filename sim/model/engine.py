@@ -139,7 +139,7 @@ class RunnerEngine:
                 continue
             if kind == CPU:
                 work.cpu_s += amount
-                work.job = self._cpu.add(amount, cap, work, self._steps_group)
+                work.job = self._cpu.add(amount, cap, work, self._steps_group, work.weight)
                 return True
             if kind == DAEMON_CPU:
                 work.cpu_s += amount
@@ -190,6 +190,7 @@ class _Part(Work):
     def __init__(self, phases: list[Phase], whole: Work) -> None:
         super().__init__(phases)
         self.whole = whole
+        self.weight = whole.weight
         self.then = _part_ended
 
 

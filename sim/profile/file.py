@@ -62,7 +62,8 @@ class MeasuredRule(CostRule):
 class ProfileFile(BaseModel):
     """What a profile file may hold. `machine` and `note` say where it comes from and change nothing.
 
-    `core_speed`: how many times faster than usual the machine computes (1), and how that varies from run to run.
+    `core_speed`: how many times faster than usual the machine computes (1), and how that varies from run to run;
+    `core_share`: a step's share of busy cores against a fair one (1), and how that varies from step to step.
     `measured`: what was seen of the machine besides, for people.
     """
 
@@ -72,6 +73,7 @@ class ProfileFile(BaseModel):
     note: str = ""
     machine: dict[str, str | int | float] = {}
     core_speed: Number | None = None
+    core_share: Number | None = None
     costs: tuple[MeasuredRule, ...] = ()
     daemon: dict[str, Number] = {}
     daemon_cgroup: Literal["group", "root"] | None = None
@@ -102,6 +104,7 @@ class ProfileFile(BaseModel):
             spreads=_known_of(self.daemon, "spread"),
             errors=_known_of(self.daemon, "error"),
             core=(self.core_speed.spread if self.core_speed else None) or 0.0,
+            share=(self.core_share.spread if self.core_share else None) or 0.0,
         )
 
 

@@ -17,12 +17,14 @@ from sim.profile.cost import Daemon
 @dataclass(frozen=True, slots=True)
 class Variation:
     """Lognormal sigmas. `spreads`: single executions of a constant; `errors`: how well a constant is known; `core`: the speed of
-    the machine's cores from one run to the next (buildkit-semantics 13.3: sd 1.7 %).
+    the machine's cores from one run to the next (buildkit-semantics 13.3: sd 1.7 %); `share`: a step's share of busy cores, as
+    the kernel's scheduler gives it, against a fair one.
     """
 
     spreads: tuple[tuple[str, float], ...] = ()
     errors: tuple[tuple[str, float], ...] = ()
     core: float = 0.0
+    share: float = 0.0
 
     def spread(self, name: str) -> float:
         """Of single executions; 0 where nobody measured it."""
@@ -36,11 +38,15 @@ class Variation:
     @property
     def is_none(self) -> bool:
         """Every replication has the same daemon on the same machine."""
-        return not self.errors and self.core == 0.0
+        return not self.errors and self.core == 0.0 and self.share == 0.0
 
     def slowness(self, seed: int) -> float:
         """By what factor work on the cores takes longer in this replication."""
         return draws.factor(seed, _number("core"), 0, self.core)
+
+    def weight(self, seed: int, key: int, attempt: int) -> float:
+        """Of one step among those it shares the cores with."""
+        return draws.factor(seed, key ^ _number("share"), attempt, self.share)
 
     def daemon(self, daemon: Daemon, seed: int) -> Daemon:
         """The daemon of one replication: constants as uncertain as they are, on cores as fast as they are this time."""

@@ -72,10 +72,11 @@ class Engine(Protocol):
 class Work:
     """Something that takes time on a machine: phases carried out one after the other, then a call."""
 
-    __slots__ = ("cpu_s", "engine", "job", "phase", "phases", "then")
+    __slots__ = ("cpu_s", "engine", "job", "phase", "phases", "then", "weight")
 
     def __init__(self, phases: list[Phase]) -> None:
         self.phases = phases
+        self.weight = 1.0  # of a command, when it shares the cores with others
         self.phase = 0
         self.cpu_s = 0.0
         self.engine: Any = None  # what carries it out

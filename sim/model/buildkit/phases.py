@@ -21,7 +21,7 @@ from sim.scenario.farm import Runner
 class Costing:
     """Phases of vertices on one runner. `slowdowns`: by platform, how many times slower its commands run here."""
 
-    __slots__ = ("_attempts", "_profile", "_run_varies", "_runner", "_seed", "_slowdowns")
+    __slots__ = ("_attempts", "_profile", "_run_varies", "_runner", "_seed", "_share_varies", "_slowdowns")
 
     def __init__(
         self, profile: Profile, seed: int, slowdowns: Mapping[str, float], attempts: Versioned, runner: Runner
@@ -29,6 +29,7 @@ class Costing:
         self._runner = runner
         self._profile = profile
         self._run_varies = profile.variation.spread("run_cpu_s") > 0.0
+        self._share_varies = profile.variation.share > 0.0
         self._seed = seed
         self._slowdowns = slowdowns
         self._attempts = attempts
@@ -100,6 +101,8 @@ class Costing:
         if self._run_varies:
             attempt = self._attempts.get(edge.key, 0)
             run_cpu_s *= self._profile.variation.factor("run_cpu_s", self._seed, edge.key, attempt)
+        if self._share_varies:
+            edge.weight = self._profile.variation.weight(self._seed, edge.key, self._attempts.get(edge.key, 0))
         own_s = run_cpu_s / min(constants.run_cores, cpus)
         phases = [(DAEMON_CPU, run_cpu_s, constants.run_cores)]
         if cost.overlap:

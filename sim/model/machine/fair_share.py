@@ -1,9 +1,10 @@
 """A machine's resource as a max-min fair share with caps (processor sharing), in exact virtual time.
 
 Jobs enter with work (core-seconds, bytes) and a cap (cores, bytes/s); each runs at min(cap, level), the level found by
-water-filling [Bertsekas & Gallager 1992, 6.5.2]. BuildKit's steps share a CPU so to 1-3 % (buildkit-semantics 13.3).
+water-filling [Bertsekas & Gallager 1992, 6.5.2]. BuildKit's steps share a CPU so to 1-3 % (buildkit-semantics 13.3);
+a weight other than 1 stands for the kernel's unfairness to one step: its share is that much of the others'.
 
-All jobs of one cap run at one rate, so a class of equal caps needs only a clock that advances at that rate: a job
+All jobs of one cap and weight run at one rate, so a class of equals needs only a clock that advances at that rate: a job
 ends when the clock reaches its start plus its work. A change costs O(classes + log jobs), whatever the number of jobs.
 A change is any number of `add`, `remove` and `finish` at one time, then one `settle`.
 
@@ -27,12 +28,14 @@ Job = list[object]
 
 
 class _Class:
-    """All jobs of one cap in a group: a clock, its rate now, and a heap of jobs."""
+    """All jobs of one cap and weight in a group: a clock, its rate now, and a heap of jobs."""
 
-    __slots__ = ("cap", "clock", "group", "heap", "jobs", "rate")
+    __slots__ = ("cap", "clock", "group", "heap", "jobs", "level", "rate", "weight")
 
-    def __init__(self, cap: float, group: Group) -> None:
+    def __init__(self, cap: float, weight: float, group: Group) -> None:
         self.cap = cap
+        self.weight = weight
+        self.level = cap / weight  # of the share of a job of weight 1: above it the cap is what holds it back
         self.group = group
         self.clock = 0.0
         self.rate = 0.0
@@ -43,38 +46,45 @@ class _Class:
 class Group:
     """Jobs that share an allowance max-min fairly. `work_done` is what they got so far."""
 
-    __slots__ = ("_active", "_by_cap", "busy", "first", "jobs", "work_done")
+    __slots__ = ("_active", "_by_cap", "busy", "first", "jobs", "weights", "work_done")
 
     def __init__(self) -> None:
         self.jobs = 0
+        self.weights = 0.0
         self.busy = 0.0
         self.work_done = 0.0
         self.first: _Class | None = None
-        self._by_cap: dict[float, _Class] = {}
+        self._by_cap: dict[float, _Class] = {}  # of weight 1
         self._active: list[_Class] = []  # with jobs, lowest cap first
 
-    def add(self, work: float, cap: float, owner: object, number: int) -> Job:
+    def add(self, work: float, cap: float, owner: object, number: int, weight: float = 1.0) -> Job:
         """Start a job."""
-        kind = self._by_cap.get(cap)
-        if kind is None:
-            kind = self._by_cap[cap] = _Class(cap, self)
+        if weight != 1.0:
+            kind = _Class(cap, weight, self)
+        else:
+            found = self._by_cap.get(cap)
+            if found is None:
+                found = self._by_cap[cap] = _Class(cap, 1.0, self)
+            kind = found
         if not kind.jobs:
             # An empty class starts anew, so that clocks stay small and exact.
             kind.clock = 0.0
             kind.heap.clear()
             self._active.append(kind)
             if len(self._active) > 1:
-                self._active.sort(key=_cap)
+                self._active.sort(key=_level)
         job: Job = [kind.clock + work, number, owner, kind]
         heappush(kind.heap, job)
         kind.jobs += 1
         self.jobs += 1
+        self.weights += weight
         return job
 
     def leave(self, kind: _Class) -> None:
         """A job of this class has ended or was taken out."""
         kind.jobs -= 1
         self.jobs -= 1
+        self.weights = self.weights - kind.weight if self.jobs else 0.0
         if not kind.jobs:
             self._active.remove(kind)
 
@@ -91,14 +101,15 @@ class Group:
 
     def fill(self, allowance: float) -> float:
         """New rates by water-filling over the classes, lowest cap first; returns in how long the first job ends."""
-        free, left, soonest = allowance, self.jobs, inf
+        free, left, soonest = allowance, self.weights, inf
         for kind in self._active:
-            rate = free / left
+            rate = free / left * kind.weight
             if kind.cap < rate:
                 rate = kind.cap
             kind.rate = rate
-            free -= rate * kind.jobs
-            left -= kind.jobs
+            jobs = kind.jobs
+            free -= rate * jobs
+            left -= kind.weight * jobs
             heap = kind.heap
             while heap[0][2] is None:
                 heappop(heap)
@@ -116,8 +127,8 @@ class Group:
             kind.clock += kind.rate * elapsed
 
 
-def _cap(kind: _Class) -> float:
-    return kind.cap
+def _level(kind: _Class) -> float:
+    return kind.level
 
 
 class FairShare:
@@ -143,13 +154,13 @@ class FairShare:
         elapsed = now - self._now
         return sum(group.work_done + (group.busy * elapsed if group.jobs else 0.0) for group in groups)
 
-    def add(self, now: float, work: float, cap: float, owner: object, group: int = STEPS) -> Job:
+    def add(self, now: float, work: float, cap: float, owner: object, group: int = STEPS, weight: float = 1.0) -> Job:
         """Start a job of `work`, at most `cap` at a time."""
         if now > self._now:
             self._advance(now)
         self._arrivals += 1
         self.jobs += 1
-        return self._groups[group].add(work, cap, owner, self._arrivals)
+        return self._groups[group].add(work, cap, owner, self._arrivals, weight)
 
     def remove(self, now: float, job: Job) -> float:
         """Take a job out before its end; returns the work left."""
@@ -261,7 +272,9 @@ class Pipe:
         self._arrivals = 0
         self._heap: list[Job] = []
 
-    def add(self, now: float, work: float, _cap: float, owner: object, _group: int = STEPS) -> Job:
+    def add(
+        self, now: float, work: float, _cap: float, owner: object, _group: int = STEPS, _weight: float = 1.0
+    ) -> Job:
         """Start a job of `work`."""
         if self.jobs:
             self._clock += (now - self._now) * self.capacity / self.jobs

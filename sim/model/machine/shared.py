@@ -40,9 +40,9 @@ class Shared:
         self._armed_s = inf
         self._firing = False
 
-    def add(self, work: float, cap: float, owner: object, group: int = STEPS) -> Job:
+    def add(self, work: float, cap: float, owner: object, group: int = STEPS, weight: float = 1.0) -> Job:
         """Start a job."""
-        job = self.share.add(self._env._now, work, cap, owner, group)
+        job = self.share.add(self._env._now, work, cap, owner, group, weight)
         if not self._firing:
             end_s = self.share.settle()
             if end_s < self._armed_s:
