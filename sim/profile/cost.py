@@ -56,6 +56,7 @@ class Daemon:
     run_cpu_s: float
     copy_cpu_s: float
     copy_file_cpu_s: float
+    hash_byte_cpu_s: float
     write_byte_cpu_s: float
     merge_cpu_s: float
     tail_latency_s: float

@@ -99,9 +99,10 @@ class Daemon:
             return None
         return edge
 
-    def execute(self, solve: Build, index: int, key: int, no_cache: bool) -> Edge:
-        """Start a vertex, or queue it for a slot, first come first served over all builds."""
+    def execute(self, solve: Build, index: int, key: int, no_cache: bool, hashes: bool = False) -> Edge:
+        """Start a vertex, or queue it for a slot, first come first served over all builds. `hashes`: what it copies is new."""
         edge = Edge(solve, index, key, no_cache)
+        edge.hashes = hashes
         # BuildKit's index has one edge a key (solver/index.go): a --no-cache one takes a normal one's place.
         before = self._live.get(key)
         if before is None or (no_cache and not before.no_cache):

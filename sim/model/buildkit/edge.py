@@ -95,6 +95,7 @@ class Edge(Work):
         "cost",
         "executed",
         "fault",
+        "hashes",
         "holders",
         "index",
         "indexed",
@@ -131,6 +132,7 @@ class Edge(Work):
         self.state = QUEUED
         self.waiters: list[tuple[Build, int]] = []
         self.holders = 0
+        self.hashes = False
         self.indexed = False
         self.executed = False
         self.is_record = False

@@ -58,7 +58,10 @@ class Costing:
                 (WRITE, sent, inf),
             ]
         if kind != EXEC:
+            # BuildKit hashes what a COPY takes before it knows whether to run it (solver/edge.go 901).
+            hashed_bytes = written_bytes if edge.hashes else 0.0
             return [
+                (DAEMON_CPU, hashed_bytes * constants.hash_byte_cpu_s, 1.0),
                 (DELAY, cost.latency_s * factor, 0.0),
                 (NETWORK, cost.download_bytes * factor, inf),
                 (READ, cost.read_bytes * factor, inf),

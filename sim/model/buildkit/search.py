@@ -23,7 +23,7 @@ class Search:
 
     # fmt: off
     __slots__ = (
-        "_agenda", "_contexts_left", "_ended_s", "_flights", "_held", "_loaded", "_missing", "_pending", "_ready",
+        "_agenda", "_contexts_left", "_ended_s", "_flights", "_fresh", "_held", "_loaded", "_missing", "_pending", "_ready",
         "_results_left", "_shown", "_status", "_wanted_s", "build", "compiled", "daemon", "inputs", "known", "live",
         "names", "no_cache", "request", "runner",
     )
@@ -51,6 +51,7 @@ class Search:
         self.known = Known(compiled, request.content, None if self.no_cache else daemon.cache, imported)
         self._shown = Shown(self, recorder, daemon.engine, daemon.cache)
         self._status = bytearray(size)
+        self._fresh = bytearray(size)
         self._missing = [0] * size
         self._wanted_s = [0.0] * size
         self._ended_s = [0.0] * size
@@ -177,7 +178,13 @@ class Search:
         if key is None:
             raise AssertionError(f"{self.names[index]}: all inputs are there, but it has no key")
         self._wanted_s[index] = self.daemon.engine.now
-        self._take_off(self.daemon.execute(self, index, key, self._ignores_cache(index)), index)
+        edge = self.daemon.execute(self, index, key, self._ignores_cache(index), self._is_new(index))
+        self._take_off(edge, index)
+
+    def _is_new(self, index: int) -> bool:
+        """Whether what the step takes by content was made while the build waited: its digest is still to be computed."""
+        kinds, fresh = self.compiled.kinds, self._fresh
+        return any(fresh[given[1]] and kinds[given[1]] != CONTEXT for given in self.compiled.content_inputs[index])
 
     def _ignores_cache(self, index: int) -> bool:
         return self.no_cache and self.compiled.kinds[index] in (COPY, EXEC, MERGE)

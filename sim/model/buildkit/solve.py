@@ -166,6 +166,7 @@ class Solve(Search):
             else:
                 self.session.registered(self)
         else:
+            self._fresh[index] = 1
             mine = edge.owner is self
             self._shown.edge(edge, index, "executed" if mine else "shared", self._wanted_s[index])
             if kind == CONTEXT:
