@@ -54,7 +54,7 @@ SLICE := $(addprefix tests/real/corpus/,cpu-fork-1 cpu-edit-1 cpu-platforms-1 mi
 
 real: install
 	$(BIN)/buildcast validate $(CORPUS) -k 3 --keep $(REPLAYS) -o results
-	$(BIN)/buildcast validate --decisions $(DECISIONS) -k 3 --keep $(REPLAYS) -o results
+	$(BIN)/buildcast validate --decisions $(DECISIONS) -k 3 --keep $(REPLAYS)/decisions -o results
 
 real-slice: install
 	$(BIN)/buildcast validate $(SLICE) -k 1

@@ -134,7 +134,7 @@ def simulate_case(
         case.profile,
         case.graphs,
         seed=seeds(seed, replication)[1],
-        meta=_meta(case, seed, replication),
+        meta=meta_of(case, seed, replication),
         steps=steps,
         horizon_s=scenario.horizon or inf,
         samples_s=samples_s,
@@ -161,7 +161,7 @@ def replay_case(
         case.graphs,
         spec=graph_spec(case.scenario),
         seed=seeds(seed, replication)[1],
-        meta=_meta(case, seed, replication),
+        meta=meta_of(case, seed, replication),
         horizon_s=case.scenario.horizon or inf,
         settings=settings or Settings(),
         say=say,
@@ -187,7 +187,8 @@ def replay(given: Case | Scenario | str | Path, *, seed: int = 1, settings: Sett
     return done.trace
 
 
-def _meta(case: Case, seed: int, replication: int) -> Meta:
+def meta_of(case: Case, seed: int, replication: int = 0) -> Meta:
+    """What a trace of this case says of itself."""
     scenario, farm = case.scenario, case.farm
     resolved: dict[str, Json] = {
         "file": scenario.path.name,

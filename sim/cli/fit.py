@@ -226,9 +226,7 @@ def _cases(args: argparse.Namespace, progress: Progress) -> list[Case]:
 
 def _subject(case: Case, measured: Measured, cause: Cause) -> Subject:
     runs = tuple(observe(trace) for trace in measured.traces)
-    return Subject(
-        case, runs, cause, traces=tuple(measured.traces), notes=measured.doubts(), burn_s=tuple(measured.burn_cpu_s)
-    )
+    return Subject(case, runs, cause, traces=tuple(measured.traces), notes=measured.doubts(), burn_s=measured.burns_s())
 
 
 def _recorded(case: Case, measured: str, cause: Cause) -> Subject:

@@ -201,7 +201,7 @@ def _check_known(known: Sequence[Known], before: Daemon, daemon: Daemon) -> tupl
 
 
 def _core_share(logs: Sequence[float]) -> Seen:
-    """How unfair the cores are: with weights of spread s, one of n steps differs from its part by s sqrt(1 - 1/n); n is 2 to 4."""
+    """How unfair the cores are: with weights of spread s one of n steps differs from its part by s sqrt(1 - 1/n), n 2 to 4."""
     return Seen(1.0, _SHARED * robust_sigma(logs), len(logs), "steps of known cost that shared their cores")
 
 

@@ -7,10 +7,12 @@ trace of its fold (simulators.md 3: split scenarios, not runs). One fit a fold.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import log
+from statistics import stdev
 
 from sim.fit.calibrate import Calibration, Measured, calibrate
-from sim.fit.validate import Subject
+from sim.fit.validate import DOCUMENTED, Subject
 from sim.profile import DAEMON, Profile
 from sim.trace import Trace
 
@@ -30,7 +32,16 @@ class HeldOut:
         of_fold = self._fold(subject)
         if of_fold not in self._fits:
             self._fits[of_fold] = calibrate(self._measured(of_fold), DAEMON, costs_known=True)
-        return self._fits[of_fold].profile(subject.case.scenario.costs)
+        profile = self._fits[of_fold].profile(subject.case.scenario.costs)
+        # The traces know the cost of their steps in CPU time: how the cores' speed varies, the burns beside them say.
+        errors = {**dict(DOCUMENTED.errors), **dict(profile.variation.errors)}
+        return profile.varying(
+            replace(profile.variation, core=self._core_spread(of_fold), errors=tuple(errors.items()))
+        )
+
+    def _core_spread(self, fold: int) -> float:
+        burns = [log(one) for other in self.subjects if self._fold(other) != fold for one in other.burn_s]
+        return stdev(burns) if len(burns) > FOLDS else DOCUMENTED.core
 
     def told(self) -> str:
         """What a report says of it."""

@@ -25,7 +25,7 @@ def test_predicted_and_measured_agree(machine, scenario, tmp_path, capsys):
     assert found["unmatched"] == []
     assert found["steps_right"] == found["steps"]
     # The model's answer is the same on any machine; others can only make the replay longer.
-    assert found["makespan"]["predicted_s"] == pytest.approx(0.387, abs=0.03)
+    assert found["makespan"]["predicted_s"] == pytest.approx(0.45, abs=0.03)
     assert found["makespan"]["measured_s"] > 0.8 * found["makespan"]["predicted_s"]
     assert (tmp_path / "kept" / "tiny" / "1" / "trace" / "meta.json").is_file()
 

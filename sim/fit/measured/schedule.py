@@ -93,12 +93,26 @@ class Schedule:
             Timeout(env, one.started_s).callbacks.append(chain.start)
             if not one.is_whole:
                 Timeout(env, one.completed_s).callbacks.append(chain.stop)
+            if (
+                one.kind == "copy"
+                and "--from=" in one.name
+                and (hash_s := costs[at].write_bytes * daemon.hash_byte_cpu_s)
+            ):
+                # What it takes was hashed before it began (`sim.model.buildkit.phases.Costing.hashing`).
+                Timeout(env, self._hashed_from_s(one, hash_s)).callbacks.append(partial(_beside, engine, hash_s))
         if seen.client_cpu_s:
             for runner, started_s in seen.clients:
                 if runner in engines:
-                    Timeout(env, started_s).callbacks.append(partial(_client, engines[runner][0], seen.client_cpu_s))
+                    Timeout(env, started_s).callbacks.append(partial(_beside, engines[runner][0], seen.client_cpu_s))
         env.run()
         return Spent(table.sum(axis=0), *table)
+
+    def _hashed_from_s(self, copy: Execution, hash_s: float) -> float:
+        """When the hashing for a COPY began: with the end of a step before it; beside others it takes longer than alone."""
+        latest_s = copy.started_s - 0.9 * hash_s
+        ends_s = (one.completed_s for one in self.executions if one.build == copy.build and one.kind == "exec")
+        begun_s = max((end_s for end_s in ends_s if end_s <= latest_s), default=0.0)
+        return begun_s if copy.started_s - begun_s < 5 * hash_s else max(0.0, copy.started_s - hash_s)
 
     def _phases(
         self, at: int, one: Execution, cost: Cost, costing: Costing, daemon: Daemon
@@ -127,8 +141,8 @@ class Schedule:
         return [(0 if place < own else _share(phase), [phase]) for place, phase in enumerate(phases)]
 
 
-def _client(engine: RunnerEngine, cpu_s: float, _: Event) -> None:
-    """A client's own work, which nothing waits for."""
+def _beside(engine: RunnerEngine, cpu_s: float, _: Event) -> None:
+    """Work of no vertex: a client's own, or hashing."""
     engine.work(Work([(DAEMON_CPU, cpu_s, 1.0)]), lambda _: None)
 
 

@@ -6,16 +6,18 @@ In: cases, how often, and how to replay. Out: a `Measured` for each: its traces 
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sim.fit.validation.invent import Traits, invent
 from sim.fit.validation.search import Tried, search
-from sim.runs import Case, Progress, Say, prepare, replay_case
+from sim.runs import Case, Progress, Say, meta_of, prepare, replay_case
 from sim.scenario import load
 from sim.trace import Trace, read_trace
+from sim.trace.meta import plain
 
 _BLOCK = b"\x5a" * 1_000_000
 _BLOCKS = 150  # 0.1 to 0.3 s of hashing on one core
@@ -23,11 +25,14 @@ _BLOCKS = 150  # 0.1 to 0.3 s of hashing on one core
 
 @dataclass(slots=True)
 class Measured:
-    """One scenario's traces. `burn_cpu_s`: how slow the core was before each; `burn_wall_s` above it: others were at work."""
+    """One scenario's traces."""
 
     traces: list[Trace] = field(default_factory=list)
-    burn_cpu_s: list[float] = field(default_factory=list)
-    burn_wall_s: list[float] = field(default_factory=list)
+
+    def burns_s(self) -> tuple[float, ...]:
+        """CPU time of a fixed piece of work before each: how slow the core was."""
+        found = (trace.meta.machine.get("burn_cpu_s") for trace in self.traces)
+        return tuple(one for one in found if isinstance(one, float))
 
     def doubts(self) -> tuple[str, ...]:
         """What a reader must know of these measurements."""
@@ -61,12 +66,15 @@ class Replays:
     def _add(self, case: Case, number: int, into: Measured) -> None:
         folder = None if self.keep is None else self.keep / case.label / str(number)
         if folder is not None and (folder / "trace" / "meta.json").is_file():
-            into.traces.append(read_trace(folder))
-            return
+            kept = read_trace(folder)
+            if _is_of(kept, case, self.seed):
+                into.traces.append(kept)
+                return
+            self.say(f"{folder}: the scenario has changed since; replaying it again")
         cpu_s, wall_s = burn()
-        into.burn_cpu_s.append(cpu_s)
-        into.burn_wall_s.append(wall_s)
         trace = self.once(case)
+        about = {**trace.meta.machine, "burn_cpu_s": cpu_s, "burn_wall_s": wall_s}
+        trace = replace(trace, meta=replace(trace.meta, machine=about))
         if folder is not None:
             trace.write(folder, "jsonl")
         into.traces.append(trace)
@@ -97,6 +105,12 @@ class Replays:
 
         for tried in search(evaluate, budget, self.seed):
             yield tried, made[tried.name]
+
+
+def _is_of(trace: Trace, case: Case, seed: int) -> bool:
+    """Whether a kept trace is one of this scenario as it is now, its farm as it was varied."""
+    own = json.loads(json.dumps(plain(meta_of(case, seed).scenario)))
+    return all(trace.meta.scenario.get(name) == own[name] for name in ("sha256", "farm"))
 
 
 def write(folder: Path, name: str, traits: Traits, seed: int) -> Case:

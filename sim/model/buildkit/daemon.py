@@ -255,6 +255,11 @@ class Daemon:
 
     def _carry_out(self, edge: Edge) -> None:
         kind = edge.compiled.kinds[edge.index]
+        if edge.hashes and (hashing := self._costing.hashing(edge)):
+            edge.hashes = False
+            edge.phases = hashing
+            self.engine.work(edge, self._hashed)
+            return
         if kind == CONTEXT:
             self._receive(edge)
         edge.phases = self._costing.phases(edge)
@@ -265,6 +270,10 @@ class Daemon:
                 if self.memory.in_use_bytes > self.memory.limit_bytes:
                     self.engine.later(0.0, self._relieve, edge)
         self.engine.work(edge, self._finished)
+
+    def _hashed(self, edge: Edge) -> None:
+        edge.started_s = self.engine.now
+        self._carry_out(edge)
 
     def _receive(self, edge: Edge) -> None:
         """Find a copy of the context to send the changes into; it stays taken while a build holds the vertex (13.2)."""

@@ -58,10 +58,7 @@ class Costing:
                 (WRITE, sent, inf),
             ]
         if kind != EXEC:
-            # BuildKit hashes what a COPY takes before it knows whether to run it (solver/edge.go 901).
-            hashed_bytes = written_bytes if edge.hashes else 0.0
             return [
-                (DAEMON_CPU, hashed_bytes * constants.hash_byte_cpu_s, 1.0),
                 (DELAY, cost.latency_s * factor, 0.0),
                 (NETWORK, cost.download_bytes * factor, inf),
                 (READ, cost.read_bytes * factor, inf),
@@ -70,6 +67,11 @@ class Costing:
                 (WRITE, written_bytes, inf),
             ]
         return self._command(edge, cost, factor, written_bytes)
+
+    def hashing(self, edge: Edge) -> list[Phase]:
+        """What BuildKit does with what a COPY takes before it runs it, if it is new: it hashes it (solver/edge.go 901)."""
+        work_s = edge.cost.write_bytes * self._profile.daemon.hash_byte_cpu_s if edge.hashes else 0.0
+        return [(DAEMON_CPU, work_s, 1.0)] if work_s else []
 
     def _command(self, edge: Edge, cost: Cost, factor: float, written_bytes: float) -> list[Phase]:
         """A RUN: the daemon's share, then the command's. `edge.alone_s`: how long that takes with nothing beside it."""

@@ -88,9 +88,11 @@ class Session:
         latency_s = constants.client_latency_s + (constants.bake_latency_s if self.bake else 0.0)
         if constants.client_cpu_s:
             self.daemon.engine.work(Work([(DAEMON_CPU, constants.client_cpu_s, 1.0)]), _nothing)
+        profile, seed = self.daemon.profile, self.daemon.seed
         for solve in self.solves.values():
+            varied_s = latency_s * profile.variation.factor("client_latency_s", seed, solve.build)
             solve.work(
-                [(DELAY, latency_s, 0.0), (DAEMON_CPU, constants.open_cpu_s, constants.open_cores)],
+                [(DELAY, varied_s, 0.0), (DAEMON_CPU, constants.open_cpu_s, constants.open_cores)],
                 partial(_open, solve),
             )
 
