@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from sim.cli.terminal import Progress, bold, json_text
 from sim.errors import InputError, InputErrors
 from sim.fit import regress as regression
 from sim.fit.held_out import HeldOut, can_hold_out
-from sim.fit.validate import Cause, Subject
+from sim.fit.validate import Cause, Subject, Validation
 from sim.fit.validate import validate as run_validation
 from sim.fit.validation.decisions import decisions
 from sim.fit.validation.observed import measured_runs, observe
@@ -30,6 +31,7 @@ from sim.runs import Case, prepare
 from sim.scenario import load
 from sim.study.compare import candidates
 from sim.trace import Json, Trace, read_trace
+from sim.units import format_share
 
 if TYPE_CHECKING:
     from sim.fit.constants_fit import ConstantFit
@@ -104,7 +106,19 @@ def validate(args: argparse.Namespace) -> int:
         if args.out:
             progress.say("wrote " + ", ".join(map(str, write_validation(found, Path(args.out)))))
     print(json_text(found.to_json()) if args.json else "\n".join(_bold_first(validation_lines(found))))
-    return 0
+    return _within(found, args.limit)
+
+
+def _within(found: Validation, limit: float | None) -> int:
+    """1 if more than half of the makespans are farther off than allowed: one disturbed replay says nothing."""
+    error = median(abs(one.errors.makespan.error) for one in found.judged)
+    if limit is None or error <= limit:
+        return 0
+    print(
+        f"the median makespan is off by {format_share(error)}, and --limit allows {format_share(limit)}",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _decisions(args: argparse.Namespace) -> int:
@@ -120,7 +134,7 @@ def _decisions(args: argparse.Namespace) -> int:
                 (Path(path).name, [replace(case, label=label) for case, (label, _) in zip(cases, named, strict=True)])
             )
         keep = Path(args.keep) if args.keep else None
-        replays = Replays(args.times, args.seed, progress.say, as_is=args.as_is, keep=keep)
+        replays = Replays(args.times, args.seed, progress.say, as_is=args.as_is, keep=keep, bases=dict(args.base))
         found = decisions(rows, replays, replications=args.replications, workers=args.workers, progress=progress)
         if args.out:
             progress.say("wrote " + ", ".join(map(str, write_decisions(found, _command(), Path(args.out)))))
@@ -193,7 +207,7 @@ def _subjects(args: argparse.Namespace, progress: Progress, work: Path) -> list[
     if args.measured is not None:
         return [_recorded(case, args.measured, cause) for case in cases]
     keep = Path(args.keep) if args.keep else None
-    replays = Replays(args.times, args.seed, progress.say, as_is=args.as_is, keep=keep)
+    replays = Replays(args.times, args.seed, progress.say, as_is=args.as_is, keep=keep, bases=dict(args.base))
     subjects = [
         _subject(case, measured, cause) for case, measured in zip(cases, replays.all(cases, progress), strict=True)
     ]

@@ -75,9 +75,9 @@ def _settings(args: argparse.Namespace) -> Settings:
     return Settings(
         scale=args.scale,
         as_is=args.as_is,
-        bases={name: Path(place) for name, place in _pairs(args.base, "--base", "NAME=FOLDER")},
+        bases=dict(args.base),
         folder=Path(args.folder) if args.folder else None,
-        nodes=dict(_pairs(args.node, "--node", "linux/arm64=tcp://HOST:PORT")),
+        nodes=_nodes(args.node),
         tls=tls,
         registry=args.registry or "",
         samples_s=args.samples,
@@ -85,9 +85,11 @@ def _settings(args: argparse.Namespace) -> Settings:
     )
 
 
-def _pairs(given: list[str], flag: str, shape: str) -> list[tuple[str, str]]:
-    pairs = [one.partition("=") for one in given]
-    for name, found, value in pairs:
-        if not (name and found and value):
-            raise InputError(f"{flag} {name}: is not {shape}")
-    return [(name, value) for name, _, value in pairs]
+def _nodes(given: list[str]) -> dict[str, str]:
+    found = {}
+    for one in given:
+        platform, _, address = one.partition("=")
+        if not platform or not address:
+            raise InputError(f"--node {one}: is not linux/arm64=tcp://HOST:PORT")
+        found[platform] = address
+    return found

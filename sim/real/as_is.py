@@ -15,7 +15,7 @@ import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,11 +152,7 @@ class Copy(ClientFiles):
 
 def as_is(spec: GraphSpec, graphs: Graphs, keys: Mapping[Key, Graph], folder: Path, bases: Mapping[str, Path]) -> AsIs:
     """Make the base images. InputError: a `--base` that nothing is built from; EnvironmentMissing: no busybox to make one of."""
-    wanted: dict[str, set[str]] = {}
-    for graph in keys.values():
-        for step in graph.steps:
-            if step.kind == "source" and step.source.startswith(_IMAGE):
-                wanted.setdefault(familiar(step.source.removeprefix(_IMAGE)), set()).add(step.platform)
+    wanted = images_of(keys.values())
     given = {familiar(name): place for name, place in bases.items()}
     if unknown := sorted(set(given) - set(wanted)):
         raise InputError(f"no step is built from {unknown[0]}", where="--base", hint=f"there are: {', '.join(wanted)}")
@@ -164,6 +160,16 @@ def as_is(spec: GraphSpec, graphs: Graphs, keys: Mapping[Key, Graph], folder: Pa
     images = {name: layout.image(name, sorted(platforms), given.get(name)) for name, platforms in wanted.items()}
     layout.end()
     return AsIs(spec, graphs, folder / _STORE, images)
+
+
+def images_of(graphs: Iterable[Graph]) -> dict[str, set[str]]:
+    """The base images of graphs by their familiar names, with their platforms."""
+    found: dict[str, set[str]] = {}
+    for graph in graphs:
+        for step in graph.steps:
+            if step.kind == "source" and step.source.startswith(_IMAGE):
+                found.setdefault(familiar(step.source.removeprefix(_IMAGE)), set()).add(step.platform)
+    return found
 
 
 def familiar(reference: str) -> str:

@@ -38,3 +38,10 @@ def test_what_was_kept_is_not_replayed_again(machine, scenario, tmp_path, capsys
     assert main(command) == 0
     again = json.loads(capsys.readouterr().out)["cases"][0]
     assert again["makespan"] == json.loads(first)["cases"][0]["makespan"]
+
+
+def test_a_prediction_that_is_too_far_off_fails(machine, scenario, tmp_path, capsys):
+    command = ["validate", str(scenario), "-k", "1", "--keep", str(tmp_path), "--replications", "2", "-q"]
+    assert main([*command, "--limit", "99%"]) == 0
+    assert main([*command, "--limit", "0.0001%"]) == 1
+    assert "the median makespan is off by" in capsys.readouterr().err

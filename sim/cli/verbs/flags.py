@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 SCENARIO = "scenario file, or a folder that holds scenario.yaml"
@@ -66,6 +67,27 @@ def add_study_flags(verb: Parser, replications: int) -> None:
     verb.add_argument("--workers", type=count_of, metavar="W", help="processes (default: the machine's cores)")
 
 
+def add_as_is_flags(verb: Parser) -> None:
+    """The true Dockerfiles, and what they are built on."""
+    verb.add_argument("--as-is", action="store_true", help="build the true Dockerfiles, not synthetic steps")
+    verb.add_argument(
+        "--base",
+        action="append",
+        type=named_folder,
+        default=[],
+        metavar="NAME=FOLDER",
+        help="--as-is: a base image's files or layout",
+    )
+
+
+def named_folder(text: str) -> tuple[str, Path]:
+    """A name and a folder for argparse."""
+    name, _, folder = text.partition("=")
+    if not name or not folder:
+        raise argparse.ArgumentTypeError(f"'{text[:80]}' is not NAME=FOLDER")
+    return name, Path(folder)
+
+
 def add_node_flags(verb: Parser) -> None:
     """Remote daemons, and the certificates that they ask for."""
     verb.add_argument(
@@ -97,6 +119,16 @@ def whole(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text[:40]}' is not a whole number") from None
+
+
+def share(text: str) -> float:
+    """A share for argparse: `5%` or 0.05."""
+    from sim.units import parse_share
+
+    try:
+        return parse_share(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def count_of(text: str) -> int:

@@ -9,6 +9,7 @@ from sim.cli.verbs.flags import (
     SCENARIO,
     Commands,
     Parser,
+    add_as_is_flags,
     add_node_flags,
     add_sets,
     add_study_flags,
@@ -17,6 +18,7 @@ from sim.cli.verbs.flags import (
     interval_s,
     new_verb,
     seed,
+    share,
 )
 
 
@@ -114,12 +116,7 @@ def replay_verb(commands: Commands) -> Parser:
     add_sets(verb)
     verb.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same requests (default 1)")
     verb.add_argument("--scale", type=float, default=1.0, metavar="X", help="times and bytes times X (default 1)")
-    verb.add_argument(
-        "--as-is", action="store_true", help="build the true Dockerfiles, not synthetic steps of their costs"
-    )
-    verb.add_argument(
-        "--base", action="append", default=[], metavar="NAME=FOLDER", help="--as-is: a base image's files or layout"
-    )
+    add_as_is_flags(verb)
     add_node_flags(verb)
     verb.add_argument("--registry", metavar="HOST:PORT", help="push what the scenario pushes to this registry")
     verb.add_argument(
@@ -180,7 +177,7 @@ def validate_verb(commands: Commands) -> Parser:
     add_sets(verb)
     verb.add_argument("-k", dest="times", type=count_of, default=3, metavar="K", help="replays of each (default 3)")
     verb.add_argument("--profile", metavar="FILE", help="to predict with, instead of the scenarios' own")
-    verb.add_argument("--as-is", action="store_true", help="build the true Dockerfiles: errors of costs, too")
+    add_as_is_flags(verb)
     verb.add_argument(
         "--keep", metavar="DIR", help="keep traces in DIR/NAME/1, ...; what is there is not replayed again"
     )
@@ -191,6 +188,7 @@ def validate_verb(commands: Commands) -> Parser:
     verb.add_argument(
         "--measured", nargs="?", const="", metavar="DIR", help="read DIR/NAME/*, or what lies beside each"
     )
+    verb.add_argument("--limit", type=share, metavar="SHARE", help="exit 1 if the median makespan is farther off (5%%)")
     add_study_flags(verb, replications=79)
     verb.add_argument("-o", dest="out", metavar="DIR", help="write validation.md, .json and .png here")
     return verb

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -42,9 +42,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Replays:
-    """How to replay: how often, with which seed; `as_is`: the true Dockerfiles. `keep`: a folder for the traces, DIR/NAME/1, ...
+    """How to replay: how often, with which seed; `as_is`: the true Dockerfiles, on `bases` (those that a case needs).
 
-    What lies in `keep` already is read and not replayed again: an interrupted series goes on where it was.
+    `keep`: a folder for the traces, DIR/NAME/1, ... What lies there of a scenario as it is now is read and not replayed again:
+    an interrupted series goes on where it was.
     """
 
     times: int
@@ -52,6 +53,7 @@ class Replays:
     say: Say
     as_is: bool = False
     keep: Path | None = None
+    bases: Mapping[str, Path] = field(default_factory=dict)
 
     def all(self, cases: Sequence[Case], progress: Progress | None = None) -> list[Measured]:
         """Every case once, then every case again: the machine's drift falls on all alike."""
@@ -81,9 +83,12 @@ class Replays:
 
     def once(self, case: Case) -> Trace:
         """One replay. What ended it early is raised: half a run is no measurement."""
+        from sim.real.as_is import familiar, images_of
         from sim.real.replay import Settings
 
-        done = replay_case(case, seed=self.seed, settings=Settings(as_is=self.as_is))
+        used = images_of(case.graphs.graph(target) for target in case.graphs.targets)
+        bases = {name: place for name, place in self.bases.items() if familiar(name) in used}
+        done = replay_case(case, seed=self.seed, settings=Settings(as_is=self.as_is, bases=bases))
         for note in done.notes:
             self.say(f"{case.label}: {note}")
         if done.stopped is not None:
