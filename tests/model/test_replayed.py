@@ -1,0 +1,70 @@
+"""What replays of the corpus showed BuildKit to do; each fails when its mechanism is taken out (how: in the docstring)."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from builders import a_farm, a_graph, a_request, a_rule, copy, ideal, locked, outcomes, run, simulated, source
+
+from sim import simulate
+from sim.model.machine.fair_share import Machine
+from sim.profile import DAEMON, Profile
+
+CORPUS = Path(__file__).parents[1] / "real" / "corpus"
+
+
+def test_a_key_that_is_committed_after_it_was_looked_up_is_missed():
+    """Three of three replays of cpu-edit-2. Without `Search._looked_before` build 2 finds what build 0 has just committed."""
+    trace = simulate(CORPUS / "cpu-edit-2")
+    last = "[stage-2 3/3] COPY --from=s1 /out/a.1.0 /out/a.1.0"
+    assert (last, "executed") in outcomes(trace, 2)
+    assert (last, "cached") in outcomes(trace, 4)
+
+
+def test_steps_of_a_build_that_race_for_a_lock_take_it_in_either_order():
+    """Replays of cpu-locked-1 had both. Without the shuffle in `Search._run` one order wins under every seed."""
+    graph = a_graph(
+        source(), run("one", 0, mounts=[locked()]), run("two", 0, mounts=[locked()]), copy("both", 1, 2, "/x")
+    )
+    costs = ideal(("RUN one", {"latency": 1.0}), ("RUN two", {"latency": 2.0}))
+    firsts = set()
+    for seed in range(20):
+        trace = simulated(graph, [a_request(0)], costs, seed=seed)
+        waits = dict(zip(trace.steps["step"], trace.steps["lock_wait_s"].tolist(), strict=True))
+        firsts.add(min(("RUN one", "RUN two"), key=waits.__getitem__))
+    assert firsts == {"RUN one", "RUN two"}
+
+
+def test_a_copy_of_what_was_just_made_starts_when_that_is_hashed():
+    """0.8 ns a byte (see `hash_byte_cpu_s`). Without `Costing.hashing` it starts with the end of the RUN."""
+    graph = a_graph(source(), run("make", 0), copy("out", 0, 1, "/x"))
+    profile = Profile.of([a_rule("RUN make", latency=1.0), a_rule("COPY out", write=50e6)])
+    trace = simulated(graph, [a_request(0)], profile)
+    rows = {
+        step: (begun, ended)
+        for step, begun, ended in zip(
+            *(trace.steps[name].tolist() for name in ("step", "started_s", "completed_s")), strict=True
+        )
+    }
+    assert rows["COPY out"][0] - rows["RUN make"][1] == pytest.approx(50e6 * DAEMON.hash_byte_cpu_s)
+
+
+def test_a_weight_is_a_share_of_busy_cores_and_nothing_alone():
+    """Twice the weight is twice the rate; a step alone has its cap. Without weights both of the first end at 8 and 12."""
+    machine = Machine(1.0)
+    machine.add(0.0, 4.0, 1.0, "heavy", weight=2.0)
+    machine.add(0.0, 6.0, 1.0, "light")
+    assert machine.settle() == pytest.approx(6.0)
+    assert machine.finish(6.0) == "heavy"
+    assert machine.settle() == pytest.approx(10.0)
+    alone = Machine(2.0)
+    alone.add(0.0, 4.0, 1.0, "heavy", weight=0.5)
+    assert alone.settle() == pytest.approx(4.0)
+
+
+def test_clients_on_the_runners_machine_take_of_its_cores():
+    """As a replay's do. Without the work in `Session.start` the build ends at 10."""
+    costs = ideal(("RUN one", {"cpu": 10.0}))
+    beside = costs.with_daemon(replace(costs.daemon, client_cpu_s=2.0))
+    trace = simulated(a_graph(source(), run("one", 0)), [a_request(0)], beside, a_farm(cpus=1.0))
+    assert trace.builds["completed_s"].tolist() == pytest.approx([12.0])
