@@ -140,11 +140,18 @@ from sim import tools
 from sim.real.daemon import DaemonSpec
 from sim.real.fleet import Fleet
 folder, context = map(Path, sys.argv[1:])
+
+def name(pid):
+    try:
+        return Path(f"/proc/{pid}/comm").read_text()
+    except OSError:  # it has ended since it was listed
+        return ""
+
 with Fleet(folder) as fleet:
     daemon = fleet.start(DaemonSpec("a"))
     command = [tools.ensure("buildctl", print), *daemon.flags, "build", "--frontend=dockerfile.v0"]
     subprocess.Popen([*command, "--local", f"context={context}", "--local", f"dockerfile={context}"], stderr=subprocess.DEVNULL)
-    while not any(Path(f"/proc/{pid}/comm").read_text() == "step\\n" for pid in daemon.group.pids()):
+    while not any(name(pid) == "step\\n" for pid in daemon.group.pids()):
         time.sleep(0.02)
     os.kill(daemon.pid, signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
