@@ -48,7 +48,7 @@ bench: dev
 # Real BuildKit daemons: needs root and runc, and nothing else on the machine. The whole corpus takes about half an hour.
 CORPUS := $(patsubst %/scenario.yaml,%,$(wildcard tests/real/corpus/*/scenario.yaml))
 DECISIONS := $(patsubst %/scenario.yaml,%,$(wildcard tests/real/decisions/*/scenario.yaml))
-REPLAYS ?= replays
+REPLAYS ?= .replays
 # A minute and a half of it, a scenario of each kind.
 SLICE := $(addprefix tests/real/corpus/,cpu-fork-1 cpu-edit-1 cpu-platforms-1 mixed-1 mixed-slots-2 mixed-bake-1 mixed-scale-1)
 
