@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-output
 
-.PHONY: install dev demo test bench lint matrix real real-slice regress clean
+.PHONY: install dev demo test bench lint matrix real real-as-is real-slice regress clean
 
 install: $(VENV)/installed
 
@@ -58,6 +58,17 @@ real: install
 
 real-slice: install
 	$(BIN)/buildcast validate $(SLICE) -k 1 --limit 8%
+
+# True builds of Go, C and archives, on bases made here: costs are fitted on builds one at a time, checked on some that overlap.
+AS_IS := $(patsubst %/scenario.yaml,%,$(wildcard tests/real/as_is/*/scenario.yaml))
+real-as-is: install
+	set -e; for one in $(AS_IS); do \
+	  bases="$$($(BIN)/python tests/real/as_is/bases.py $(REPLAYS)/bases $$one/Dockerfile)"; \
+	  $(BIN)/buildcast replay $$one/solo.yaml --as-is $$bases -q -o $(REPLAYS)/solo/$$(basename $$one); \
+	done
+	$(BIN)/buildcast calibrate $(REPLAYS)/solo/* -o $(REPLAYS)/solo.yaml
+	$(BIN)/buildcast validate $(AS_IS) --as-is -k 3 --profile $(REPLAYS)/solo.yaml --keep $(REPLAYS)/as-is -o results/as-is \
+	  $$($(BIN)/python tests/real/as_is/bases.py $(REPLAYS)/bases $(addsuffix /Dockerfile,$(AS_IS)))
 
 # The timing model today against results/baselines.
 regress: install

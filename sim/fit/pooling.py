@@ -117,6 +117,10 @@ def _estimate(pattern: str, platform: str | None, cell: Sequence[Fitted], usual:
         write_bytes=value if name == "write" else example.write_bytes,
         layer_bytes=value if name == "write" else example.layer_bytes,
     )
+    seen = [one.execution.memory_bytes for one in cell if one.execution.memory_bytes is not None]
+    is_less = bool(seen) and min(seen) < cost.memory_bytes
+    if is_less:
+        cost = replace(cost, memory_bytes=min(seen))
     if name == "write":  # a rule on a COPY comes on top of the constants
         cost = replace(cost, cpu_s=0.0, threads=1.0)
     stated = f"prior: {example.rule}" if example.origin == "prior" else f"rule: {example.rule}"
@@ -124,6 +128,8 @@ def _estimate(pattern: str, platform: str | None, cell: Sequence[Fitted], usual:
         known: Number(amount, None, 0, stated) for known, amount in _amounts(cost).items() if known != name and amount
     }
     numbers[name] = Number(value, sigma, n, "fitted: durations, contention removed")
+    if is_less:
+        numbers["memory"] = Number(cost.memory_bytes, None, len(seen), "measured: its runner had no more in use")
     if cold[0].is_split and cost.latency_s:
         numbers["latency"] = Number(cost.latency_s, None, n, "fitted: what contention does not stretch")
     if name == "latency" and cold[0].execution.cpu_s is not None:

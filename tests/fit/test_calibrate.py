@@ -15,6 +15,7 @@ from sim.errors import InputError
 from sim.fit.calibrate import Measured, calibrate
 from sim.fit.measured.executions import observe
 from sim.fit.measured.schedule import Schedule
+from sim.fit.pooling import pooled
 from sim.fit.step_costs import fit_costs, fit_schedule
 from sim.fit.writing import fields_of, write_profile
 from sim.profile import DAEMON, Profile
@@ -22,7 +23,7 @@ from sim.runs import prepare, simulate_case
 from sim.scenario import load
 from sim.scenario.farm import Farm, Runner
 from sim.scenario.fields.costs import CostRule
-from sim.trace import BUILDS, RUNNERS, STEPS, Meta, Trace
+from sim.trace import BUILDS, RUNNERS, SAMPLES, STEPS, Meta, Trace
 
 sys.path.insert(0, str(Path(__file__).parent))
 from recorded import traces
@@ -43,12 +44,12 @@ def guesses(case):
     ]
 
 
-def a_trace(rows, *, cpus=2.0, source="measured", builds=None, platform="linux/amd64"):
+def a_trace(rows, *, cpus=2.0, source="measured", builds=None, platform="linux/amd64", samples=()):
     """Steps as dicts; one build unless told."""
     builds = builds or [{"build": 0, "request": 0, "outcome": "ok"}]
     steps = [{"build": 0, "kind": "exec", "outcome": "executed", "runner": 0, "inputs": ()} | row for row in rows]
     runners = [{"runner": 0, "platform": platform, "cpus": cpus}]
-    tables = {"builds": (BUILDS, builds), "steps": (STEPS, steps), "runners": (RUNNERS, runners)}
+    tables = {"builds": (BUILDS, builds), "steps": (STEPS, steps), "runners": (RUNNERS, runners), "samples": (SAMPLES, samples)}
     return Trace.from_rows(
         {kind: [tuple(row.get(name) for name in names) for row in some] for kind, (names, some) in tables.items()},
         Meta(source, name="made by hand"),
@@ -156,6 +157,18 @@ def test_a_filled_mount_gives_the_warm_share():
     step = found.steps[0]
     assert step.cost.warm == pytest.approx(0.2, rel=0.05)
     assert step.numbers["warm"].n == 1
+
+
+def test_a_step_needs_no_more_memory_than_its_runner_had_in_use():
+    rows = [a_run("go build .", 0, 5), a_run("go build .", 10, 15), a_run("make", 20, 21), a_run("go test", 30, 35)]
+    used = {1: 300e6, 3: 400e6, 11: 350e6, 13: 200e6, 20.5: 10e6, 31: 9e9, 33: 9e9}
+    samples = [{"time_s": time_s, "runner": 0, "memory": memory} for time_s, memory in used.items()]
+    fits = fit_schedule(Schedule(observe(a_trace(rows, samples=samples))), Profile.of(()))
+    found = {one.pattern: one.cost.memory_bytes for one in pooled(fits)}
+    usual = {one.execution.command: one.cost.memory_bytes for one in fits}
+    assert found["*] RUN go build ."] == 350e6  # the lesser of two that say something
+    assert found["*] RUN make"] == usual["RUN make"] > 10e6  # looked at once: its peak may have been missed
+    assert found["*] RUN go test"] == usual["RUN go test"] < 9e9  # others may have had that
 
 
 def test_stages_that_cost_the_same_share_a_rule_and_others_do_not():
