@@ -10,11 +10,10 @@ from collections.abc import Callable
 from math import inf
 
 from simpy import Environment
-from simpy.events import Event, Timeout
 
-from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, NETWORK, READ, TOGETHER, Phase, T, W, Work
+from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, NETWORK, READ, TOGETHER, Engine, Phase, T, W, Work
 from sim.model.machine.fair_share import DAEMON, STEPS, DaemonCgroup, FairShare, Host, Machine, Pipe
-from sim.model.machine.shared import Shared
+from sim.model.machine.shared import Shared, Timer
 from sim.scenario.farm import Runner
 
 
@@ -30,7 +29,7 @@ class HostEngine:
         self.network = _shared(env, machine.network_bytes_per_s)
 
 
-class RunnerEngine:
+class RunnerEngine(Engine):
     """The time of one runner's daemon and of all that runs on it.
 
     A disk is one device: reading and writing take their share of its time. On a host, disk and network are the host's
@@ -101,8 +100,7 @@ class RunnerEngine:
 
     def later(self, delay_s: float, call: Callable[[T], None], about: T) -> None:
         """Call `call(about)` in `delay_s` seconds."""
-        timer = Timeout(self._env, delay_s if delay_s > 0.0 else 0.0, about)
-        timer.callbacks.append(lambda event: call(event._value))
+        Timer(self._env, delay_s if delay_s > 0.0 else 0.0, about, lambda timer: call(timer._value))
 
     def work(self, work: W, then: Callable[[W], None]) -> None:
         """Carry out the phases of `work`, then call `then(work)`; never at once, so that chains of free steps don't nest."""
@@ -110,8 +108,7 @@ class RunnerEngine:
         work.phase = 0
         work.engine = self
         if not self._next_phase(work):
-            work.job = timer = Timeout(self._env, 0.0, work)
-            timer.callbacks.append(_delay_over)
+            work.job = Timer(self._env, 0.0, work, _delay_over)
 
     def stop(self, work: Work) -> None:
         """Stop carrying out. `work.cpu_s` becomes what was used."""
@@ -153,8 +150,7 @@ class RunnerEngine:
                     continue
                 amount, kind = amount / cap, DELAY
             if kind == DELAY:
-                work.job = timer = Timeout(self._env, amount, work)
-                timer.callbacks.append(_delay_over)
+                work.job = Timer(self._env, amount, work, _delay_over)
                 return True
             if kind == TOGETHER:
                 count = int(amount)
@@ -210,9 +206,9 @@ def _phase_done(owner: object) -> None:
         work.then(work)
 
 
-def _delay_over(event: Event) -> None:
-    work = event._value
-    if work.job is event:
+def _delay_over(timer: Timer) -> None:
+    work: Work = timer._value  # type: ignore[assignment]
+    if work.job is timer:
         _phase_done(work)
 
 

@@ -6,6 +6,7 @@ In: solves, edges, leases, runners as they end. Out: `Recorder.trace(meta)`. Wit
 from __future__ import annotations
 
 from dataclasses import replace
+from math import nan
 
 from sim.model.buildkit.edge import Build, Edge
 from sim.model.buildkit.exports import Vertex
@@ -67,7 +68,7 @@ class Recorder:
                 edge.started_s,
                 completed_s,
                 edge.lock_wait_s if mine else 0.0,
-                None if mine else edge.owner.build,
+                nan if mine else edge.owner.build,
                 build.runner,
                 edge.cpu_s if pays else 0.0,
                 0.0 if pays or outcome == "cancelled" else edge.cpu_s,
@@ -76,7 +77,7 @@ class Recorder:
                 written_bytes if pays else 0.0,
                 cost.download_bytes * edge.scale + edge.sent_bytes + edge.pulled_bytes if pays else 0.0,
                 0.0,
-                cost.memory_bytes if mine else None,
+                cost.memory_bytes if mine else nan,
                 (edge.miss or None) if mine else None,
             )
         )
@@ -95,10 +96,10 @@ class Recorder:
                     "cached",
                     "",
                     now,
-                    None,
-                    None,
+                    nan,
+                    nan,
                     0.0,
-                    None,
+                    nan,
                     build.runner,
                     0.0,
                     saved_cpu_s,
@@ -107,7 +108,7 @@ class Recorder:
                     0.0,
                     0.0,
                     0.0,
-                    None,
+                    nan,
                     None,
                 )
             )
@@ -129,7 +130,7 @@ class Recorder:
                     vertex.started_s,
                     vertex.completed_s,
                     0.0,
-                    None,
+                    nan,
                     build.runner,
                     vertex.cpu_s,
                     0.0,
@@ -138,7 +139,7 @@ class Recorder:
                     0.0,
                     0.0,
                     vertex.sent_bytes,
-                    None,
+                    nan,
                     None,
                 )
             )
@@ -155,8 +156,8 @@ class Recorder:
     ) -> None:
         """Work of the daemon for a build that is no vertex."""
         if self.keeps_steps:
-            row = (build.build, name, 0, (), "overhead", outcome, "", started_s, started_s, ended_s, 0.0, None)
-            self.steps.append((*row, build.runner, cpu_s, 0.0, 1.0, 0.0, 0.0, received_bytes, 0.0, None, None))
+            row = (build.build, name, 0, (), "overhead", outcome, "", started_s, started_s, ended_s, 0.0, nan)
+            self.steps.append((*row, build.runner, cpu_s, 0.0, 1.0, 0.0, 0.0, received_bytes, 0.0, nan, None))
 
     def trace(self, meta: Meta | None, seed: int) -> Trace:
         """All rows as a trace; `meta` says what the caller knows of the run."""

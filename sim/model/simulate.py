@@ -14,6 +14,7 @@ from simpy.events import Event, Timeout
 from sim.dispatch.succession import Succession
 from sim.errors import InputError
 from sim.graph import Graphs
+from sim.model.machine.shared import run
 from sim.model.order import Order
 from sim.model.record import Recorder
 from sim.model.world import World
@@ -94,7 +95,7 @@ def simulate(
     arrivals = _Arrivals(world, requests, horizon_s)
     world.env.process(arrivals.process())
     if samples_s is None:
-        world.env.run()
+        run(world.env)
     else:
         _run_sampled(world, samples_s)
     world.stop()

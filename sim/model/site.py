@@ -40,6 +40,10 @@ class Lease:
         self.given = 0
 
 
+def _given(_: Lease) -> None:
+    """It has its runner."""
+
+
 class Runner:
     """One machine: requested, up (it has its cache then), ready, stopped.
 
@@ -158,7 +162,8 @@ class Site(Driver[Lease]):
     def _begin(self, lease: Lease) -> None:
         lease.runner = self._runners[lease.given]
         lease.acquired_s = self._env.now
-        lease.on_runner(lease)
+        on_runner, lease.on_runner = lease.on_runner, _given  # it holds who asked, who holds the lease
+        on_runner(lease)
 
     def _boot(self, action: Boot) -> None:
         now_s, number = self._env.now, action.runner

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from operator import itemgetter
-from typing import Any
+from math import nan
+from typing import Any, Literal
 
 import numpy as np
 
-from sim.trace.table import COLUMNS, KEY, LISTS, TEXTS, Cell, Codes, Kind, Numbers, Table, Words, column_of
+from sim.trace.table import COLUMNS, KEY, LISTS, TEXTS, Cell, Codes, Kind, Numbers, Table, Words
 
 CHUNK = 4096
 # By (is a column of words, is the key).
@@ -34,7 +34,7 @@ class Rows:
         self._labels: dict[str, dict[str | tuple[str, ...], int]] = {name: {} for name in self._codes}
 
     def append(self, row: Sequence[Cell]) -> None:
-        """One more row."""
+        """One more row. A number that is nan, not None, where it is unknown saves a second look."""
         self._rows.append(row)
         if len(self._rows) >= CHUNK:
             self._pack()
@@ -52,16 +52,23 @@ class Rows:
         rows, self._rows = self._rows, []
         if not rows:
             return
-        for at, name in enumerate(COLUMNS[self._kind]):
-            values = list(map(itemgetter(at), rows))
+        for name, values in zip(COLUMNS[self._kind], zip(*rows, strict=True), strict=True):
             code_of = self._codes.get(name)
             if code_of is None:
-                self._columns[name].frombytes(column_of(name, values).tobytes())  # type: ignore[union-attr]
+                self._columns[name].extend(_numbers("q" if name == KEY else "d", values))
                 continue
             labels = self._labels[name]
             for value in dict.fromkeys(values):
                 if value not in code_of:
                     label = str(value) if name in TEXTS else tuple(map(str, value))
                     code_of[value] = labels.setdefault(label, len(labels))
-            codes = np.fromiter(map(code_of.__getitem__, values), np.int32, len(values))
-            self._columns[name].frombytes(codes.tobytes())
+            self._columns[name].extend(map(code_of.__getitem__, values))
+
+
+def _numbers(typecode: Literal["q", "d"], values: Sequence[Any]) -> array[Any]:
+    """A column of numbers from its values."""
+    try:
+        return array(typecode, values)
+    except TypeError:  # there is a None in it
+        unknown = 0 if typecode == "q" else nan
+        return array(typecode, [unknown if value is None else value for value in values])

@@ -13,12 +13,15 @@ from dataclasses import fields
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # so that it also runs by path, from any folder
+sys.path.append(str(ROOT))  # so that it also runs by path, from any folder; a compiled `sim` on PYTHONPATH comes first
 
 from sim.errors import BuildcastError  # noqa: E402
 from tests.bench import fresh, results  # noqa: E402
 
 PARTS = ("bare", "full", "large", "trace", "month")
+COMPILED = ("full", "large", "month")
+"""What `--compiled` is for. The bare works stay beside peers that are interpreted too."""
+
 SIZES = {field.name: field.default for field in fields(results.Sizes)}
 HELP = {
     "c": "builds of work (c); 10000 for a careful run",
@@ -65,7 +68,8 @@ def measure(options: argparse.Namespace) -> results.Findings:
                 continue
             for what, work, size in _runs(part, findings.sizes):
                 print(f"round {turn}/{options.rounds}: {what}, {work}", file=sys.stderr)
-                findings.add(what, work, fresh.in_fresh_process(what, work, size, options.seed))
+                compiled = options.compiled if part in COMPILED and work != "interpreted" else None
+                findings.add(what, work, fresh.in_fresh_process(what, work, size, options.seed, compiled))
     return findings
 
 
@@ -75,6 +79,8 @@ def _runs(part: str, sizes: results.Sizes) -> list[tuple[str, str, int]]:
         return [(name, work, getattr(sizes, work)) for work in fresh.BARE for name in fresh.IMPLEMENTATIONS]
     if part == "large":
         return [("full", "small", sizes.small), ("full", "large", sizes.large)]
+    if part == "full":
+        return [("full", "full", sizes.full), ("full", "interpreted", sizes.full)]
     if part == "month":
         return [("month", name, sizes.month) for name in fresh.MONTHS]
     return [("full", part, getattr(sizes, part))]
@@ -87,6 +93,8 @@ def _command(options: argparse.Namespace) -> str:
         value = getattr(options, name)
         if value != parser.get_default(name):
             said.append(f"--{name.replace('_', '-')} {value}")
+    if options.compiled:
+        said.append(f"--compiled {options.compiled}")
     return " ".join([*said, "--write"])
 
 
@@ -104,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="write bench.md and bench.json (needs all parts)")
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="where --write puts them")
+    parser.add_argument("--compiled", type=Path, help="a folder with the compiled model: `make compiled`")
     parser.add_argument("--check", action="store_true", help="exit 1 beyond the limits of issue 5")
     parser.add_argument("--profile", choices=("full",), help="print where the time of one run goes instead (cProfile)")
     parser.add_argument("--one", nargs=2, metavar=("WHAT", "WORK"), help=argparse.SUPPRESS)

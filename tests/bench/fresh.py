@@ -42,11 +42,13 @@ class BenchFailed(BuildcastError):
     exit_code = 1
 
 
-def in_fresh_process(what: str, work: str, size: int, seed: int) -> Answer:
-    """Run `run_once` in a new Python; BenchFailed with its last line when it fails."""
+def in_fresh_process(what: str, work: str, size: int, seed: int, compiled: Path | None = None) -> Answer:
+    """Run `run_once` in a new Python, on the compiled model where one is given; BenchFailed with its last line when it fails."""
     given = ["--one", what, work, "--size", str(size), "--seed", str(seed)]
     command = [sys.executable, str(Path(__file__).with_name("__main__.py")), *given]
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    if compiled is not None:
+        environment["PYTHONPATH"] = str(compiled.absolute())
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

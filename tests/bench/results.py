@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -92,6 +93,7 @@ class Findings:
             found["ratio_heapq_64"] = self.ratio("b64", "heap_loop")
         if full_s := self.of("full", "full"):
             found["full_builds_per_s"] = sizes.full / median(full_s)
+            found["full_interpreted_builds_per_s"] = sizes.full / median(self.of("full", "interpreted"))
             if bare_s := self.of("heap_loop", "c"):
                 pairs = zip(full_s, bare_s, strict=True)
                 found["ratio_full_heapq"] = median(sizes.full / one / (sizes.c / bare) for one, bare in pairs)
@@ -117,6 +119,14 @@ def require_equal(findings: Findings) -> None:
             answers = ", ".join(f"{name} {answer} s" for name, answer in told.items())
             hint = "the naive model is right"
             raise BenchFailed(f"mean responses differ: {answers}", where=f"work {work}", hint=hint)
+    told_by = [_told(findings.runs.get(("full", work), ())) for work in ("full", "interpreted")]
+    if all(told_by) and told_by[0] != told_by[1]:
+        raise BenchFailed("the compiled model tells another story", where="work full", hint="make compiled")
+
+
+def _told(answers: Sequence[Answer]) -> dict[str, float]:
+    """What a run of everything came to, without what it took."""
+    return {name: value for name, value in answers[0].items() if name not in ("cpu_s", "rss_mb")} if answers else {}
 
 
 def check(numbers: dict[str, float]) -> None:
@@ -203,10 +213,11 @@ def _bare(findings: Findings) -> str:
 
 def _full(findings: Findings) -> str:
     sizes, rows = findings.sizes, [("builds", "CPU s (min-max)", "builds per second", "peak RSS MB")]
-    for work in ("small", "full", "large"):
+    for work in ("small", "full", "interpreted", "large"):
         if cpu_s := findings.of("full", work):
-            size, rss_mb = getattr(sizes, work), median(findings.of("full", work, "rss_mb"))
-            rows.append((str(size), _range(cpu_s), f"{size / median(cpu_s):.0f}", f"{rss_mb:.0f}"))
+            is_plain = work == "interpreted"
+            size, rss_mb = getattr(sizes, "full" if is_plain else work), median(findings.of("full", work, "rss_mb"))
+            rows.append((f"{size}, interpreted" if is_plain else str(size), _range(cpu_s), f"{size / median(cpu_s):.0f}", f"{rss_mb:.0f}"))
     if len(rows) == 1:
         return ""
     shown = next(

@@ -18,7 +18,7 @@ from simpy.events import Event, Timeout
 
 from sim.fit.measured.executions import Execution, Observation
 from sim.graph.types import Graph, Step
-from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, Edge, Phase, Work
+from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, Build, Edge, Phase, Work
 from sim.model.buildkit.phases import Costing
 from sim.model.engine import HostEngine, RunnerEngine
 from sim.model.plan.compiled import Compiled
@@ -186,7 +186,7 @@ class _Chain:
         self._go_on()
 
 
-class _Owner:
+class _Owner(Build):
     """The build that all vertices belong to."""
 
     build = 0

@@ -53,10 +53,10 @@ class Daemon:
         seed: int,
         random: Random,
         seen: Seen,
+        machine: Runner,
         slots: int = 0,
         dedup: bool = True,
         slowdowns: dict[str, float] | None = None,
-        machine: Runner,
         keep_alive_limit: float = inf,
     ) -> None:
         self.engine = engine

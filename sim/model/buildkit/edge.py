@@ -6,7 +6,7 @@ In: a build, a step of it, the step's final key. Out: `Edge`, the shared state o
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from sim.model.plan.compiled import Compiled
 from sim.model.plan.known import Known
@@ -28,8 +28,10 @@ T = TypeVar("T")
 W = TypeVar("W", bound="Work")
 
 
-class Build(Protocol):
+class Build:
     """A build as its vertices, its daemon and its rows see it."""
+
+    __slots__ = ("build", "compiled", "inputs", "known", "names", "request", "runner")
 
     build: int
     runner: int
@@ -41,32 +43,34 @@ class Build(Protocol):
 
     def vertex_ended(self, edge: Edge, index: int) -> None:
         """A vertex that the build waited for has ended."""
-        ...
+        raise NotImplementedError
 
     def lost(self, reason: str) -> None:
         """The daemon no longer answers."""
-        ...
+        raise NotImplementedError
 
 
-class Engine(Protocol):
+class Engine:
     """What a daemon needs from time: now, a call later, and work on the machine it runs on."""
+
+    __slots__ = ()
 
     @property
     def now(self) -> float:
         """Seconds since the start."""
-        ...
+        raise NotImplementedError
 
     def later(self, delay_s: float, call: Callable[[T], None], about: T) -> None:
         """Call `call(about)` in `delay_s` seconds."""
-        ...
+        raise NotImplementedError
 
     def work(self, work: W, then: Callable[[W], None]) -> None:
         """Carry out `work.phases` one after the other, then call `then(work)`; never at once."""
-        ...
+        raise NotImplementedError
 
     def stop(self, work: Work) -> None:
         """Stop carrying out; `work.cpu_s` becomes what was used."""
-        ...
+        raise NotImplementedError
 
 
 class Work:

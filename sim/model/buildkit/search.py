@@ -8,7 +8,7 @@ what copies from it fail, then a second look-up by content (early cut-off).
 from __future__ import annotations
 
 from sim.model.buildkit.daemon import Daemon
-from sim.model.buildkit.edge import DONE, FAILED, QUEUED, Edge
+from sim.model.buildkit.edge import DONE, FAILED, QUEUED, Build, Edge
 from sim.model.buildkit.shown import Shown
 from sim.model.plan.compiled import CONTEXT, COPY, EXEC, MERGE, Compiled
 from sim.model.plan.known import Known
@@ -18,14 +18,13 @@ from sim.workload.request import Request
 IDLE, WANTED, HELD, READY, FLYING, ENDED = range(6)
 
 
-class Search:
+class Search(Build):
     """By step: idle, wanted, held back until the contexts are here, ready, in flight (here or in another build), ended."""
 
     # fmt: off
     __slots__ = (
         "_agenda", "_contexts_left", "_ended_s", "_flights", "_fresh", "_held", "_loaded", "_missing", "_pending", "_ready",
-        "_results_left", "_shown", "_status", "_wanted_s", "build", "compiled", "daemon", "inputs", "known", "live",
-        "names", "no_cache", "request", "runner",
+        "_results_left", "_shown", "_status", "_wanted_s", "daemon", "live", "no_cache",
     )
     # fmt: on
 
@@ -49,7 +48,7 @@ class Search:
         self.live = True
         size = compiled.size + 2
         self.known = Known(compiled, request.content, None if self.no_cache else daemon.cache, imported)
-        self._shown = Shown(self, recorder, daemon.engine, daemon.cache)
+        self._shown = Shown(size, recorder, daemon.engine, daemon.cache)
         self._status = bytearray(size)
         self._fresh = bytearray(size)
         self._missing = [0] * size
@@ -65,14 +64,6 @@ class Search:
         self._loaded: list[int] = []
 
     # What a search leaves to the build.
-
-    def vertex_ended(self, edge: Edge, index: int) -> None:
-        """A vertex that the build waited for has ended."""
-        raise NotImplementedError
-
-    def lost(self, reason: str) -> None:
-        """The daemon no longer answers."""
-        raise NotImplementedError
 
     def record(self, key: int) -> int | None:
         """The result that the build may take for a key."""
@@ -203,10 +194,10 @@ class Search:
             else:
                 self._hold(edge)
                 if edge.state == FAILED:
-                    self._shown.edge(edge, index, "failed", self._wanted_s[index])
+                    self._shown.edge(self, edge, index, "failed", self._wanted_s[index])
                     self._fail(self.names[index], edge.fault)
                     return True
-                self._shown.hit(index, key, edge)
+                self._shown.hit(self, index, key, edge)
                 self._end_step(index, key, edge.result)
             self._report_below(index)
             return True
@@ -215,7 +206,7 @@ class Search:
             return False
         daemon.cache.hold(key)
         self._loaded.append(key)
-        self._shown.hit(index, key, None)
+        self._shown.hit(self, index, key, None)
         self._end_step(index, key, result)
         self._report_below(index)
         return True
@@ -254,7 +245,7 @@ class Search:
         was_queued = edge.state == QUEUED
         self.daemon.leave(edge, self)
         if not was_queued:
-            self._shown.edge(edge, index, "cancelled", self._wanted_s[index])
+            self._shown.edge(self, edge, index, "cancelled", self._wanted_s[index])
 
     def _take_off(self, edge: Edge, index: int) -> None:
         """Wait for a vertex in flight."""
@@ -302,7 +293,7 @@ class Search:
                 edge = daemon.find(key, self._ignores_cache(given))
                 if edge is not None and edge.state == DONE:
                     self._hold(edge)
-                    self._shown.hit(given, key, edge)
+                    self._shown.hit(self, given, key, edge)
                 elif not self.no_cache and daemon.cache.record(key) is not None:
-                    self._shown.hit(given, key, None)
+                    self._shown.hit(self, given, key, None)
             stack.extend(compiled.inputs[given])

@@ -13,14 +13,14 @@ from functools import partial
 from sim.model.buildkit.daemon import Daemon
 from sim.model.buildkit.delivery import Delivery
 from sim.model.buildkit.edge import DAEMON_CPU, DELAY, Edge, Work
-from sim.model.buildkit.solve import Solve
+from sim.model.buildkit.solve import Command, Solve
 from sim.model.plan.compiled import Compiled
 from sim.model.record import Recorder
 from sim.workload.output import Output
 from sim.workload.request import Request
 
 
-class Session:
+class Session(Command):
     """All solves of one lease. `exports` are its targets that other projects need, `imported` the results of theirs.
 
     `on_export(session, solve)` is called when one of `exports` has been exported; `on_fail(solve)` when one fails, so that
@@ -72,10 +72,7 @@ class Session:
         on_end: Callable[[Solve], None],
     ) -> Solve:
         """One more target of the command. `reference`: of its cache in the registry."""
-
-        def delivery(solve: Solve) -> Delivery:
-            return Delivery(solve, self.recorder, outputs, reference)
-
+        delivery = Delivery(self.recorder, outputs, reference)
         solve = Solve(build, self, target, compiled, names, delivery, on_end)
         self.solves[target] = solve
         self._links[target] = links
@@ -137,7 +134,7 @@ class Session:
 
     def _export(self, solve: Solve) -> None:
         """Push the image, for consumers in other projects (our assumption: design section 1)."""
-        solve.delivery.export((Output(push=True),), lambda: self._exported(solve))
+        solve.delivery.export(solve, (Output(push=True),), lambda: self._exported(solve))
 
     def _exported(self, solve: Solve) -> None:
         self.exports.discard(solve.target)
@@ -152,7 +149,7 @@ class Session:
             return
         self._finishing.add(target)
         if solve.delivery.outputs:
-            solve.delivery.export(solve.delivery.outputs, solve.finish)
+            solve.delivery.export(solve, solve.delivery.outputs, solve.finish)
         else:
             solve.finish()
 

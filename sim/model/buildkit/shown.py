@@ -17,36 +17,34 @@ from sim.model.store.cache import Cache
 class Shown:
     """The rows of one build."""
 
-    __slots__ = ("_build", "_cache", "_engine", "_recorder", "done")
+    __slots__ = ("_cache", "_engine", "_recorder", "done")
 
-    def __init__(self, build: Build, recorder: Recorder, engine: Engine, cache: Cache) -> None:
-        self._build = build
+    def __init__(self, size: int, recorder: Recorder, engine: Engine, cache: Cache) -> None:
         self._recorder = recorder
         self._engine = engine
         self._cache = cache
-        self.done = bytearray(build.compiled.size + 2)
+        self.done = bytearray(size)
 
-    def edge(self, edge: Edge, index: int, outcome: str, wanted_s: float) -> None:
+    def edge(self, build: Build, edge: Edge, index: int, outcome: str, wanted_s: float) -> None:
         """A step that this build waited for, or owns."""
         self.done[index] = 1
         # The first row pays for the execution: the owner's, unless the owner left and others went on waiting.
         pays = not edge.paid and not (outcome == "cancelled" and edge.waiters)
         edge.paid = edge.paid or pays
-        self._row(edge, index, outcome, wanted_s, pays)
+        self._row(build, edge, index, outcome, wanted_s, pays)
 
-    def hit(self, index: int, key: int, edge: Edge | None) -> None:
+    def hit(self, build: Build, index: int, key: int, edge: Edge | None) -> None:
         """A step that hit a record, or a finished vertex of a live build."""
         if self.done[index]:
             return
         self.done[index] = 1
         if edge is not None and edge.executed:
-            self._row(edge, index, "shared", self._engine.now, False)
+            self._row(build, edge, index, "shared", self._engine.now, False)
         else:
             saved_cpu_s = self._cache.cpu_s_of(key)
-            self._recorder.cached(self._build, index, key, self._engine.now, saved_cpu_s)
+            self._recorder.cached(build, index, key, self._engine.now, saved_cpu_s)
 
-    def _row(self, edge: Edge, index: int, outcome: str, wanted_s: float, pays: bool) -> None:
-        build = self._build
+    def _row(self, build: Build, edge: Edge, index: int, outcome: str, wanted_s: float, pays: bool) -> None:
         name = shown = build.names[index]
         if edge.owner is not build and outcome in ("shared", "failed") and _unnumbered(edge.name) != _unnumbered(name):
             shown = edge.name

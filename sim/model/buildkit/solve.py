@@ -7,7 +7,6 @@ evaluated and when it has ended.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from sim.model.buildkit.daemon import Daemon
 from sim.model.buildkit.delivery import Delivery
@@ -21,8 +20,10 @@ HISTORY = "[internal] history record"
 OPEN = "[internal] open the build"
 
 
-class Command(Protocol):
+class Command:
     """The client's command that a solve is a part of: it decides when the solve evaluates and ends."""
+
+    __slots__ = ("daemon", "imported", "recorder", "request")
 
     daemon: Daemon
     request: Request
@@ -32,19 +33,19 @@ class Command(Protocol):
     @property
     def target_cpu_s(self) -> float:
         """The client's own work for each target."""
-        ...
+        raise NotImplementedError
 
     def registered(self, solve: Solve) -> None:
         """The solve's graph is known."""
-        ...
+        raise NotImplementedError
 
     def evaluated(self, solve: Solve) -> None:
         """The solve's whole result is there."""
-        ...
+        raise NotImplementedError
 
     def failed(self, solve: Solve) -> None:
         """The solve failed."""
-        ...
+        raise NotImplementedError
 
 
 class Solve(Search):
@@ -64,7 +65,7 @@ class Solve(Search):
         target: str,
         compiled: Compiled,
         names: tuple[list[str], list[tuple[str, ...]]],
-        delivery: Callable[[Solve], Delivery],
+        delivery: Delivery,
         on_end: Callable[[Solve], None],
     ) -> None:
         super().__init__(build, session.daemon, session.request, compiled, names, session.imported, session.recorder)
@@ -77,7 +78,7 @@ class Solve(Search):
         self.reason = ""
         self.started_s = self.daemon.engine.now
         self.context_bytes = 0.0
-        self.delivery = delivery(self)
+        self.delivery = delivery
         self._tail: Edge | None = None
 
     # The life of a build: open, register, evaluate, finish.
@@ -88,7 +89,7 @@ class Solve(Search):
         if tail is not None:
             self._record_tail(tail, "executed")
         self.daemon.builds[self] = None
-        self.delivery.open()
+        self.delivery.open(self)
         self._load(self.compiled.definition)
 
     def evaluate(self) -> None:
@@ -156,10 +157,10 @@ class Solve(Search):
         if not self.live or (self._status[index] == IDLE and kind != PREAMBLE):
             return
         if edge.state == FAILED:
-            self._shown.edge(edge, index, "failed", self._wanted_s[index])
+            self._shown.edge(self, edge, index, "failed", self._wanted_s[index])
             self._fail(self.names[index], edge.fault)
         elif kind == PREAMBLE:
-            self._shown.edge(edge, index, "executed" if edge.owner is self else "shared", self._wanted_s[index])
+            self._shown.edge(self, edge, index, "executed" if edge.owner is self else "shared", self._wanted_s[index])
             if index == self.compiled.definition:
                 # The images' metadata are asked for in between, without a slot (semantics 5).
                 self.work([(DELAY, self.daemon.profile.daemon.metadata_latency_s, 0.0)], self._resolved)
@@ -168,7 +169,7 @@ class Solve(Search):
         else:
             self._fresh[index] = 1
             mine = edge.owner is self
-            self._shown.edge(edge, index, "executed" if mine else "shared", self._wanted_s[index])
+            self._shown.edge(self, edge, index, "executed" if mine else "shared", self._wanted_s[index])
             if kind == CONTEXT:
                 if mine:
                     self.context_bytes += edge.sent_bytes
@@ -184,7 +185,7 @@ class Solve(Search):
 
     def record(self, key: int) -> int | None:
         """The result that the daemon has for a key, or a cache that the build imports."""
-        return self.delivery.record(key)
+        return self.delivery.record(self, key)
 
     def _all_ended(self) -> None:
         self.evaluated = True
@@ -207,13 +208,14 @@ class Solve(Search):
         if tail is not None:
             self.daemon.engine.stop(tail)
             self._record_tail(tail, "cancelled")
-        self.delivery.cancel()
+        self.delivery.cancel(self)
         flights, self._flights = self._flights, {}
         for edge, index in flights.items():
             self._leave(edge, index)
 
     def _answered(self, tail: Edge) -> None:
         self.live = False
+        self._tail = None
         self._record_tail(tail, "executed")
         self._let_go()
         self.daemon.builds.pop(self, None)

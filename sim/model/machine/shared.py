@@ -7,25 +7,38 @@ early arms itself again (simulators.md 1d): no interrupt, and never more than a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappop, heappush
 from math import inf
+from typing import Any
 
 from simpy import Environment
-from simpy.events import NORMAL, Event
+from simpy.events import NORMAL
 
 from sim.model.machine.fair_share import STEPS, FairShare, Job, Pipe
 
 
-class _Alarm(Event):
-    """A timer that fires once. SimPy's `Timeout` without what it checks and keeps for processes: half its cost."""
+class Timer:
+    """What fires once: SimPy's `Timeout` without what it checks and keeps for processes, half its cost."""
 
-    __slots__ = ("_defused", "_ok", "_value", "callbacks", "env")
+    __slots__ = ("_ok", "_value", "callbacks")
 
-    def __init__(self, env: Environment, delay_s: float, at_s: float, fire: Callable[[Event], None]) -> None:
-        self.env = env
-        self.callbacks = [fire]
-        self._value = at_s
+    def __init__(self, env: Environment, delay_s: float, value: object, fire: Callable[[Any], None]) -> None:
+        self.callbacks: list[Callable[[Any], None]] | None = [fire]
+        self._value = value
         self._ok = True
-        env.schedule(self, NORMAL, delay_s)
+        heappush(env._queue, (env._now + delay_s, NORMAL, next(env._eid), self))  # type: ignore[misc]
+
+
+def run(env: Environment) -> None:
+    """`env.run()`: the loop of SimPy's `step` without a call an event, and without what only processes need."""
+    queue: list[tuple[float, int, int, Any]] = env._queue  # type: ignore[assignment]
+    while queue:
+        env._now, _, _, event = heappop(queue)
+        callbacks, event.callbacks = event.callbacks, None
+        for callback in callbacks:
+            callback(event)
+        if not event._ok and not hasattr(event, "_defused"):
+            raise event._value
 
 
 class Shared:
@@ -61,10 +74,10 @@ class Shared:
     def _arm(self, end_s: float) -> None:
         self._armed_s = end_s
         wait_s = end_s - self._env._now  # an ulp below 0 where several jobs end at once
-        _Alarm(self._env, wait_s if wait_s > 0.0 else 0.0, end_s, self._fire)
+        Timer(self._env, wait_s if wait_s > 0.0 else 0.0, end_s, self._fire)
 
-    def _fire(self, event: Event) -> None:
-        armed_s = event._value
+    def _fire(self, timer: Timer) -> None:
+        armed_s: float = timer._value  # type: ignore[assignment]
         if armed_s != self._armed_s:
             return  # armed anew, for an earlier time
         self._armed_s = inf

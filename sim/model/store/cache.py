@@ -106,7 +106,7 @@ class Cache:
             if self._base is not None:
                 self._pull(key)
             disk = self._disk
-            disk.put(key, item._replace(size_bytes=size_bytes), disk.usage[key])
+            disk.put(key, item.of_size(size_bytes), disk.usage[key])
 
     def known_since_s(self, key: int) -> float:
         """When the key of a record that is here was first committed."""

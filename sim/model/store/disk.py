@@ -7,7 +7,6 @@ parents, so they stay while it lives; what a live build refers to stays too (Bui
 from __future__ import annotations
 
 from math import inf
-from typing import NamedTuple
 
 from sim.model.store.candidates import Candidates, Key
 
@@ -15,18 +14,33 @@ Usage = tuple[float, int]
 """Last use (s), number of uses."""
 
 
-class Item(NamedTuple):
-    """What lies on the disk under one key. `result` and `cpu_s` are a record's; it stands on `parents`.
+class Item:
+    """What lies on the disk under one key, and never changes. `result` and `cpu_s` are a record's; it stands on `parents`.
 
     `known_s`: since when the key leads to a record, whether that record is here still or was made anew.
     """
 
-    number: int
-    size_bytes: float
-    result: int = 0
-    parents: tuple[int, ...] = ()
-    cpu_s: float = 0.0
-    known_s: float = 0.0
+    __slots__ = ("cpu_s", "known_s", "number", "parents", "result", "size_bytes")
+
+    def __init__(
+        self,
+        number: int,
+        size_bytes: float,
+        result: int = 0,
+        parents: tuple[int, ...] = (),
+        cpu_s: float = 0.0,
+        known_s: float = 0.0,
+    ) -> None:
+        self.number = number
+        self.size_bytes = size_bytes
+        self.result = result
+        self.parents = parents
+        self.cpu_s = cpu_s
+        self.known_s = known_s
+
+    def of_size(self, size_bytes: float) -> Item:
+        """The same, this large."""
+        return Item(self.number, size_bytes, self.result, self.parents, self.cpu_s, self.known_s)
 
 
 class Change:

@@ -6,15 +6,18 @@ does not see later ones.
 
 from __future__ import annotations
 
-from typing import NamedTuple, overload
+from typing import overload
 
 
-class _Entry(NamedTuple):
+class _Entry:
     """`value` since insertion number `since`; before that, what `before` says."""
 
-    since: int
-    value: int
-    before: _Entry | None
+    __slots__ = ("before", "since", "value")
+
+    def __init__(self, since: int, value: int, before: _Entry | None) -> None:
+        self.since = since
+        self.value = value
+        self.before = before
 
 
 class Versioned:

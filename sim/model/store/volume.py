@@ -117,7 +117,7 @@ class Volume:
                 cache.resize(key, layer.size_bytes, now_s)
 
     def _with(self, cache: Cache) -> Volume:
-        twin = Volume.__new__(Volume)
+        twin = Volume(self.cache.limits)
         twin.cache = cache
         twin.copies = self.copies.fork(cache)
         twin.blobs = dict(self.blobs)
