@@ -118,9 +118,9 @@ def _estimate(pattern: str, platform: str | None, cell: Sequence[Fitted], usual:
         layer_bytes=value if name == "write" else example.layer_bytes,
     )
     seen = [one.execution.memory_bytes for one in cell if one.execution.memory_bytes is not None]
-    is_less = bool(seen) and min(seen) < cost.memory_bytes
-    if is_less:
-        cost = replace(cost, memory_bytes=min(seen))
+    is_less = bool(seen) and max(seen) < cost.memory_bytes
+    if is_less:  # more would have been seen; less may be a peak that was missed
+        cost = replace(cost, memory_bytes=max(seen))
     if name == "write":  # a rule on a COPY comes on top of the constants
         cost = replace(cost, cpu_s=0.0, threads=1.0)
     stated = f"prior: {example.rule}" if example.origin == "prior" else f"rule: {example.rule}"
@@ -129,7 +129,7 @@ def _estimate(pattern: str, platform: str | None, cell: Sequence[Fitted], usual:
     }
     numbers[name] = Number(value, sigma, n, "fitted: durations, contention removed")
     if is_less:
-        numbers["memory"] = Number(cost.memory_bytes, None, len(seen), "measured: its runner had no more in use")
+        numbers["memory"] = Number(cost.memory_bytes, None, len(seen), "measured: its share of what was in use")
     if cold[0].is_split and cost.latency_s:
         numbers["latency"] = Number(cost.latency_s, None, n, "fitted: what contention does not stretch")
     if name == "latency" and cold[0].execution.cpu_s is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from typing import Any
 
 from simpy import Environment
 
@@ -100,7 +101,7 @@ class RunnerEngine(Engine):
 
     def later(self, delay_s: float, call: Callable[[T], None], about: T) -> None:
         """Call `call(about)` in `delay_s` seconds."""
-        Timer(self._env, delay_s if delay_s > 0.0 else 0.0, about, lambda timer: call(timer._value))
+        Timer(self._env, delay_s if delay_s > 0.0 else 0.0, about, [lambda timer: call(timer._value)])
 
     def work(self, work: W, then: Callable[[W], None]) -> None:
         """Carry out the phases of `work`, then call `then(work)`; never at once, so that chains of free steps don't nest."""
@@ -108,7 +109,7 @@ class RunnerEngine(Engine):
         work.phase = 0
         work.engine = self
         if not self._next_phase(work):
-            work.job = Timer(self._env, 0.0, work, _delay_over)
+            work.job = Timer(self._env, 0.0, work, _DELAY_OVER)
 
     def stop(self, work: Work) -> None:
         """Stop carrying out. `work.cpu_s` becomes what was used."""
@@ -150,7 +151,7 @@ class RunnerEngine(Engine):
                     continue
                 amount, kind = amount / cap, DELAY
             if kind == DELAY:
-                work.job = Timer(self._env, amount, work, _delay_over)
+                work.job = Timer(self._env, amount, work, _DELAY_OVER)
                 return True
             if kind == TOGETHER:
                 count = int(amount)
@@ -210,6 +211,9 @@ def _delay_over(timer: Timer) -> None:
     work: Work = timer._value  # type: ignore[assignment]
     if work.job is timer:
         _phase_done(work)
+
+
+_DELAY_OVER: list[Callable[[Any], None]] = [_delay_over]
 
 
 def _chains(phases: list[Phase]) -> list[list[Phase]]:

@@ -55,14 +55,17 @@ class Rows:
         for name, values in zip(COLUMNS[self._kind], zip(*rows, strict=True), strict=True):
             code_of = self._codes.get(name)
             if code_of is None:
-                self._columns[name].extend(_numbers("q" if name == KEY else "d", values))
+                self._columns[name] += _numbers("q" if name == KEY else "d", values)
                 continue
-            labels = self._labels[name]
-            for value in dict.fromkeys(values):
-                if value not in code_of:
-                    label = str(value) if name in TEXTS else tuple(map(str, value))
-                    code_of[value] = labels.setdefault(label, len(labels))
-            self._columns[name].extend(map(code_of.__getitem__, values))
+            try:
+                self._columns[name] += array("i", map(code_of.get, values))  # type: ignore[arg-type]
+            except TypeError:  # there is a new word
+                labels = self._labels[name]
+                for value in dict.fromkeys(values):
+                    if value not in code_of:
+                        label = str(value) if name in TEXTS else tuple(map(str, value))
+                        code_of[value] = labels.setdefault(label, len(labels))
+                self._columns[name].extend(map(code_of.__getitem__, values))
 
 
 def _numbers(typecode: Literal["q", "d"], values: Sequence[Any]) -> array[Any]:

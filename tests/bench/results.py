@@ -217,7 +217,14 @@ def _full(findings: Findings) -> str:
         if cpu_s := findings.of("full", work):
             is_plain = work == "interpreted"
             size, rss_mb = getattr(sizes, "full" if is_plain else work), median(findings.of("full", work, "rss_mb"))
-            rows.append((f"{size}, interpreted" if is_plain else str(size), _range(cpu_s), f"{size / median(cpu_s):.0f}", f"{rss_mb:.0f}"))
+            rows.append(
+                (
+                    f"{size}, interpreted" if is_plain else str(size),
+                    _range(cpu_s),
+                    f"{size / median(cpu_s):.0f}",
+                    f"{rss_mb:.0f}",
+                )
+            )
     if len(rows) == 1:
         return ""
     shown = next(

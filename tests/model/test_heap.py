@@ -99,6 +99,7 @@ def month() -> list[Look]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model, "World", Watching)
+        patch.setattr(model, "run", _Watched.run)  # by steps, which are looked at
         run_full(work)
     assert looks[-1].at_s > 25 * DAY_S
     return looks

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import inf, isnan
 from typing import Literal
 
 from sim.errors import InputError
+from sim.fit.measured.memory import memory_by_command
 from sim.scenario.farm import Runner
 from sim.trace import RUNNERS, Cell, Json, Trace
 
@@ -35,8 +36,7 @@ class Execution:
     """One vertex that used a runner. `started_s`: its slot and its locked mounts are held, its work begins.
 
     `is_whole`: it ran to its own end. `is_warm`: its cache mount had been filled before. Amounts that nobody measured are
-    None; `cpu_s` is the command's own, without the daemon's share. `memory_bytes`: the most that its runner had in use while it
-    ran, so it needs no more; only of one that was looked at twice or more.
+    None; `cpu_s` is the command's own, without the daemon's share. `memory_bytes`: its command's share of what was in use.
     """
 
     runner: int
@@ -135,7 +135,6 @@ def _executions(trace: Trace, *, has_slots: bool) -> list[Execution]:
     platform_of = {_whole(row[0]): str(row[2] or "") for row in trace.runners.rows()}
     builds = {_whole(row["build"]): row for row in _named(trace, "builds")}
     is_measured = trace.meta.source == "measured"
-    memory = _memory(trace) if is_measured else {}
     found: list[Execution] = []
     for row in _named(trace, "steps"):
         started_s, completed_s = row["started_s"], row["completed_s"]
@@ -159,30 +158,18 @@ def _executions(trace: Trace, *, has_slots: bool) -> list[Execution]:
                 is_ok=row["outcome"] == "executed",
                 cpu_s=_number(row["cpu_s"]) if is_measured and row["cpu_s"] and kind == "exec" else None,
                 bytes=_moved(row, kind),
-                memory_bytes=_most(memory.get(runner, []), _number(started_s), _number(completed_s)),
             )
         )
+    if is_measured:
+        runs = [(one.runner, one.command, one.started_s, one.completed_s) for one in found if one.kind == "exec"]
+        memory = memory_by_command(runs, trace)
+        found = [replace(one, memory_bytes=memory.get(one.command)) for one in found]
     found = [one for one in _mounts_known(found, trace) if one.took_s > _SHORT_S]
     # Where slots are short a build's first sources wait for them: its opening is no work then, but they are seen themselves.
     openings = [] if has_slots else _openings(builds, trace, platform_of)
     opened = {one.build for one in openings}
     found = [one for one in found if one.kind != "preamble" or one.build not in opened]
     return found + openings + _tails(builds, trace, platform_of)
-
-
-def _memory(trace: Trace) -> dict[int, list[tuple[float, float]]]:
-    """By runner, what it had in use: (time, bytes), in order of time."""
-    found: dict[int, list[tuple[float, float]]] = defaultdict(list)
-    columns = (trace.samples.numbers(name).tolist() for name in ("runner", "time_s", "memory"))
-    for runner, time_s, used_bytes in zip(*columns, strict=True):
-        if not isnan(used_bytes):
-            found[int(runner)].append((time_s, used_bytes))
-    return {runner: sorted(readings) for runner, readings in found.items()}
-
-
-def _most(readings: Sequence[tuple[float, float]], started_s: float, completed_s: float) -> float | None:
-    within = [used for time_s, used in readings if started_s <= time_s <= completed_s]
-    return max(within) if len(within) > 1 else None
 
 
 def _is_preamble(row: Mapping[str, Cell]) -> bool:

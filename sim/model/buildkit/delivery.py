@@ -61,9 +61,7 @@ class Delivery:
         """Export the result, then call `then()`; a client that reads all layers has the lazy ones pulled first."""
         daemon = search.daemon
         if daemon.volume.lazy and any(output.reads_layers for output in outputs):
-            keys = [
-                key for index in search.compiled.results if (key := search.known.key(index)) is not None
-            ]
+            keys = [key for index in search.compiled.results if (key := search.known.key(index)) is not None]
             layers = daemon.volume.lazy_below(keys)
             if layers:
 

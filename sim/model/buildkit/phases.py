@@ -21,13 +21,23 @@ from sim.scenario.farm import Runner
 class Costing:
     """Phases of vertices on one runner. `slowdowns`: by platform, how many times slower its commands run here."""
 
-    __slots__ = ("_attempts", "_profile", "_run_varies", "_runner", "_seed", "_share_varies", "_slowdowns")
+    __slots__ = (
+        "_attempts",
+        "_constants",
+        "_profile",
+        "_run_varies",
+        "_runner",
+        "_seed",
+        "_share_varies",
+        "_slowdowns",
+    )
 
     def __init__(
         self, profile: Profile, seed: int, slowdowns: Mapping[str, float], attempts: Versioned, runner: Runner
     ) -> None:
         self._runner = runner
         self._profile = profile
+        self._constants = profile.daemon
         self._run_varies = profile.variation.spread("run_cpu_s") > 0.0
         self._share_varies = profile.variation.share > 0.0
         self._seed = seed
@@ -36,7 +46,7 @@ class Costing:
 
     def phases(self, edge: Edge) -> list[Phase]:
         """All work of a vertex. `edge.warm`: its cache mounts are filled, which leaves a share of its cost."""
-        cost, constants = edge.cost, self._profile.daemon
+        cost, constants = edge.cost, self._constants
         index = edge.index
         kind = edge.compiled.kinds[index]
         if kind == PREAMBLE:
@@ -70,12 +80,12 @@ class Costing:
 
     def hashing(self, edge: Edge) -> list[Phase]:
         """What BuildKit does with what a COPY takes before it runs it, if it is new: it hashes it (solver/edge.go 901)."""
-        work_s = edge.cost.write_bytes * self._profile.daemon.hash_byte_cpu_s if edge.hashes else 0.0
+        work_s = edge.cost.write_bytes * self._constants.hash_byte_cpu_s if edge.hashes else 0.0
         return [(DAEMON_CPU, work_s, 1.0)] if work_s else []
 
     def _command(self, edge: Edge, cost: Cost, factor: float, written_bytes: float) -> list[Phase]:
         """A RUN: the daemon's share, then the command's. `edge.alone_s`: how long that takes with nothing beside it."""
-        constants, runner = self._profile.daemon, self._runner
+        constants, runner = self._constants, self._runner
         cpus = runner.cpus
         cpu_s = cost.cpu_s * factor
         if self._slowdowns:

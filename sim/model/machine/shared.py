@@ -6,6 +6,7 @@ early arms itself again (simulators.md 1d): no interrupt, and never more than a 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
@@ -16,35 +17,49 @@ from simpy.events import NORMAL
 
 from sim.model.machine.fair_share import STEPS, FairShare, Job, Pipe
 
+_OBJECTS_A_LOOK = 20_000
+
 
 class Timer:
     """What fires once: SimPy's `Timeout` without what it checks and keeps for processes, half its cost."""
 
     __slots__ = ("_ok", "_value", "callbacks")
 
-    def __init__(self, env: Environment, delay_s: float, value: object, fire: Callable[[Any], None]) -> None:
-        self.callbacks: list[Callable[[Any], None]] | None = [fire]
-        self._value = value
+    def __init__(self, env: Environment, delay_s: float, value: object, callbacks: list[Callable[[Any], None]]) -> None:
         self._ok = True
+        self.set(env, delay_s, value, callbacks)
+
+    def set(self, env: Environment, delay_s: float, value: object, callbacks: list[Callable[[Any], None]]) -> None:
+        """Fire in `delay_s`; one that has fired may be set again. Nobody changes the list, so timers may share one."""
+        self.callbacks: list[Callable[[Any], None]] | None = callbacks
+        self._value = value
         heappush(env._queue, (env._now + delay_s, NORMAL, next(env._eid), self))  # type: ignore[misc]
 
 
 def run(env: Environment) -> None:
-    """`env.run()`: the loop of SimPy's `step` without a call an event, and without what only processes need."""
+    """`env.run()`: the loop of SimPy's `step` without a call an event.
+
+    Python's garbage collector looks less often meanwhile: next to nothing in a run goes in circles.
+    """
     queue: list[tuple[float, int, int, Any]] = env._queue  # type: ignore[assignment]
-    while queue:
-        env._now, _, _, event = heappop(queue)
-        callbacks, event.callbacks = event.callbacks, None
-        for callback in callbacks:
-            callback(event)
-        if not event._ok and not hasattr(event, "_defused"):
-            raise event._value
+    thresholds = gc.get_threshold()
+    gc.set_threshold(max(thresholds[0], _OBJECTS_A_LOOK), *thresholds[1:])
+    try:
+        while queue:
+            env._now, _, _, event = heappop(queue)
+            callbacks, event.callbacks = event.callbacks, None
+            for callback in callbacks:
+                callback(event)
+            if not event._ok and not hasattr(event, "_defused"):
+                raise event._value
+    finally:
+        gc.set_threshold(*thresholds)
 
 
 class Shared:
     """A `FairShare` in SimPy's time: `done(owner)` is called when a job ends; what it adds is settled once, together."""
 
-    __slots__ = ("_armed_s", "_done", "_env", "_firing", "share")
+    __slots__ = ("_armed_s", "_callbacks", "_done", "_env", "_firing", "share")
 
     def __init__(self, env: Environment, share: FairShare | Pipe, done: Callable[[object], None]) -> None:
         self.share = share
@@ -52,6 +67,7 @@ class Shared:
         self._done = done
         self._armed_s = inf
         self._firing = False
+        self._callbacks: list[Callable[[Any], None]] = [self._fire]
 
     def add(self, work: float, cap: float, owner: object, group: int = STEPS, weight: float = 1.0) -> Job:
         """Start a job."""
@@ -74,7 +90,7 @@ class Shared:
     def _arm(self, end_s: float) -> None:
         self._armed_s = end_s
         wait_s = end_s - self._env._now  # an ulp below 0 where several jobs end at once
-        Timer(self._env, wait_s if wait_s > 0.0 else 0.0, end_s, self._fire)
+        Timer(self._env, wait_s if wait_s > 0.0 else 0.0, end_s, self._callbacks)
 
     def _fire(self, timer: Timer) -> None:
         armed_s: float = timer._value  # type: ignore[assignment]
@@ -88,4 +104,6 @@ class Shared:
             self._firing = False
         end_s = share.settle()
         if end_s < inf:
-            self._arm(end_s)
+            self._armed_s = end_s
+            wait_s = end_s - self._env._now
+            timer.set(self._env, wait_s if wait_s > 0.0 else 0.0, end_s, self._callbacks)
