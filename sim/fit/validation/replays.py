@@ -75,7 +75,7 @@ class Replays:
             self.say(f"{folder}: the scenario has changed since; replaying it again")
         cpu_s, wall_s = burn()
         trace = self.once(case)
-        about = {**trace.meta.machine, "burn_cpu_s": cpu_s, "burn_wall_s": wall_s}
+        about = {**trace.meta.machine, "burn_cpu_s": cpu_s, "burn_wall_s": wall_s, "graphs_sha256": _graphs(case)}
         trace = replace(trace, meta=replace(trace.meta, machine=about))
         if folder is not None:
             trace.write(folder, "jsonl")
@@ -113,9 +113,20 @@ class Replays:
 
 
 def _is_of(trace: Trace, case: Case, seed: int) -> bool:
-    """Whether a kept trace is one of this scenario as it is now, its farm as it was varied."""
+    """Whether a kept trace is one of this scenario and its Dockerfiles as they are now, its farm as it was varied."""
     own = json.loads(json.dumps(plain(meta_of(case, seed).scenario)))
-    return all(trace.meta.scenario.get(name) == own[name] for name in ("sha256", "farm"))
+    is_same = all(trace.meta.scenario.get(name) == own[name] for name in ("sha256", "farm"))
+    return is_same and trace.meta.machine.get("graphs_sha256") == _graphs(case)
+
+
+def _graphs(case: Case) -> str:
+    """What is built: all steps, and the files of all contexts with their sizes."""
+    digest = hashlib.sha256()
+    for target in case.graphs.targets:
+        graph = case.graphs.graph(target)
+        files = sorted((name, sorted(context.files.items())) for name, context in graph.contexts.items())
+        digest.update(repr(([step.digest for step in graph.steps], files)).encode())
+    return digest.hexdigest()
 
 
 def write(folder: Path, name: str, traits: Traits, seed: int) -> Case:
