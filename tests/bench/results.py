@@ -40,7 +40,7 @@ LIMITS = {
     "full_builds_per_s": Limit(None, 2000.0),
     # The goal as a ratio, for other machines: where 2,000 was asked for, heap_loop ran 18,450 builds of work (c) a second,
     # so the goal is 0.108. It is missed (results/bench.md); the limit only keeps what there is.
-    "ratio_full_heapq": Limit(0.04, 0.108),
+    "ratio_full_heapq": Limit(0.06, 0.108),
     "growth_1k_30k": Limit(1.3, at_most=True),
     "rss_mb_30k": Limit(400.0, at_most=True),
     "month_s": Limit(20.0, at_most=True),
@@ -238,6 +238,7 @@ def _full(findings: Findings) -> str:
         "Builds of 20 steps (two sources, a context, five COPYs of which two --from, twelve RUNs) on runners with finite\n"
         "cores, memory, disk and network: slots, clones, garbage collection all the time, cache mounts, contexts of fresh and\n"
         "kept checkouts, a pushed gzip image each, failures, cancellations, bursts on one commit, rows of everything.\n"
+        "With `--compiled` (here, and below but for the trace) the model is mypyc's; `interpreted`: as Python runs it.\n"
         f"Of 20 steps a build: {shares}; the rest has no row.\nIn all: {counts}.\n\n" + _table(rows)
     )
     numbers = findings.numbers()
