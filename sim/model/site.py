@@ -269,7 +269,7 @@ class Site(Driver[Lease]):
         runner = self._runners.pop(number)
         if runner.ready_s is not None:
             runner.engine.close()
-            runner.daemon.is_stopped = True
+            runner.daemon.stop()
         self._recorder.runners.append(
             (
                 runner.number,

@@ -336,6 +336,11 @@ class Daemon:
         if self.cache.gone:
             self.volume.forget_gone()
 
+    def stop(self) -> None:
+        """Its runner is gone. Nothing refers to the cache in a circle then: a clone's goes at once."""
+        self.is_stopped = True
+        self.exporter.blobs.forget_owner()
+
     def build_ended(self) -> None:
         """Garbage is collected a second after a build, at most once a minute (buildkit-semantics 13.8)."""
         if self.collects and not self._collects_soon:

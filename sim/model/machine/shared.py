@@ -17,7 +17,7 @@ from simpy.events import NORMAL
 
 from sim.model.machine.fair_share import STEPS, FairShare, Job, Pipe
 
-_OBJECTS_A_LOOK = 20_000
+_OBJECTS_A_LOOK = 100_000
 
 
 class Timer:

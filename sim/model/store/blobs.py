@@ -89,6 +89,10 @@ class Blobs:
         """The layer's blob, or the one that packing would make."""
         return self.blob(layer) or self._packed(layer, compression)
 
+    def forget_owner(self) -> None:
+        """Tell nobody of new blobs any more."""
+        self._on_blob = None
+
     def pack(self, layer: Layer, compression: int, waiter: Waiter) -> Packing:
         """Wait for the layer, whatever compression the first who asked for it wanted: BuildKit's key is the layer alone."""
         packing = self._packing.get(layer.key)
