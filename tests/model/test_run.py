@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections import Counter
 
 import pytest
 from simpy import Environment
@@ -35,3 +36,24 @@ def test_what_a_process_raises_comes_out_and_the_collector_is_as_before():
         run(env)
     assert env.now == 2.0
     assert gc.get_threshold() == before
+
+
+def test_a_run_leaves_nothing_for_the_collector():
+    """It looks rarely while a run lasts; what builds and ended clones have must go without it, or memory would grow."""
+    names = ("Solve", "Edge", "Session", "Order", "Lease", "Export", "Daemon", "Cache", "Disk", "Item")
+    work = full_work(400, seed=3)
+
+    def alive():
+        kinds = Counter(type(one).__name__ for one in gc.get_objects())
+        return {name: kinds[name] for name in names}
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        trace = run_full(work)
+        after = alive()
+    finally:
+        gc.enable()
+    assert any(row[4] is not None for row in trace.runners.rows())  # there were clones
+    assert after == before
