@@ -6,6 +6,7 @@ and those of the reference predictors, for each class the means, and a paired si
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import comb, nan
@@ -189,8 +190,14 @@ def validate(
         signs=sign_test(counted),
         replications=replications,
         seed=seed,
-        profile=", ".join(dict.fromkeys(case.scenario.profile or "documented constants" for case in cases)),
+        profile=", ".join(dict.fromkeys(_profile_of(case) for case in cases)),
     )
+
+
+def _profile_of(case: Case) -> str:
+    """Its profile file, as seen from the working folder: reports hold no path of a machine."""
+    name = case.scenario.profile
+    return os.path.relpath(name) if name and os.path.isabs(name) else name or "documented constants"
 
 
 def _with_clients(

@@ -105,6 +105,14 @@ def test_command_reads_what_lies_beside_a_scenario(capsys):
     assert json.loads(capsys.readouterr().out)["mixed"]["cases"] == 1
 
 
+def test_a_report_holds_no_path_of_the_machine(capsys, monkeypatch, tmp_path):
+    (tmp_path / "mine.yaml").write_text("schema: 1\n")
+    monkeypatch.chdir(tmp_path)
+    asked = ["validate", str(CASES / "m7-09"), "--measured", str(CASES), "--replications", "3", "--json", "-q"]
+    assert main([*asked, "--profile", "mine.yaml"]) == 0
+    assert json.loads(capsys.readouterr().out)["profile"] == "mine.yaml"
+
+
 def test_command_says_what_is_missing(capsys, tmp_path):
     assert main(["validate", str(CASES / "m7-09"), "--measured", str(tmp_path), "-q"]) == 2
     line = capsys.readouterr().err.strip()
