@@ -55,6 +55,7 @@ $(COMPILED)/made: $(VENV)/installed-dev $(SOURCES)
 	HATCH_BUILD_HOOK_ENABLE_MYPYC=true $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation \
 	  --wheel-dir $(COMPILED) $(COMPILED)/source
 	$(BIN)/python -m pip install --quiet --no-deps --target $(COMPILED)/site $(COMPILED)/*.whl
+	PYTHONPATH=$(COMPILED)/site $(BIN)/python -P -c 'import sim.model.engine as one; assert one.__file__.endswith(".so"), one.__file__'
 	touch $@
 
 bench: compiled

@@ -64,9 +64,12 @@ def measure(options: argparse.Namespace) -> results.Findings:
     findings = results.Findings(results.Sizes(**{name: getattr(options, name) for name in SIZES}))
     for turn in range(1, options.rounds + 1):
         for part in options.parts:
+            runs = _runs(part, findings.sizes)
+            if options.compiled and part == "full":
+                runs.append(("full", "interpreted", findings.sizes.full))
             if part in ("large", "month") and turn > options.long_rounds:
                 continue
-            for what, work, size in _runs(part, findings.sizes):
+            for what, work, size in runs:
                 print(f"round {turn}/{options.rounds}: {what}, {work}", file=sys.stderr)
                 compiled = options.compiled if part in COMPILED and work != "interpreted" else None
                 findings.add(what, work, fresh.in_fresh_process(what, work, size, options.seed, compiled))
@@ -79,8 +82,6 @@ def _runs(part: str, sizes: results.Sizes) -> list[tuple[str, str, int]]:
         return [(name, work, getattr(sizes, work)) for work in fresh.BARE for name in fresh.IMPLEMENTATIONS]
     if part == "large":
         return [("full", "small", sizes.small), ("full", "large", sizes.large)]
-    if part == "full":
-        return [("full", "full", sizes.full), ("full", "interpreted", sizes.full)]
     if part == "month":
         return [("month", name, sizes.month) for name in fresh.MONTHS]
     return [("full", part, getattr(sizes, part))]

@@ -93,7 +93,8 @@ class Findings:
             found["ratio_heapq_64"] = self.ratio("b64", "heap_loop")
         if full_s := self.of("full", "full"):
             found["full_builds_per_s"] = sizes.full / median(full_s)
-            found["full_interpreted_builds_per_s"] = sizes.full / median(self.of("full", "interpreted"))
+            if plain_s := self.of("full", "interpreted"):
+                found["full_interpreted_builds_per_s"] = sizes.full / median(plain_s)
             if bare_s := self.of("heap_loop", "c"):
                 pairs = zip(full_s, bare_s, strict=True)
                 found["ratio_full_heapq"] = median(sizes.full / one / (sizes.c / bare) for one, bare in pairs)
