@@ -32,6 +32,7 @@ FITTED = (
     "copy_cpu_s",
     "copy_file_cpu_s",
     "write_byte_cpu_s",
+    "sync_byte_s",
     "merge_cpu_s",
     "client_latency_s",
     "open_cpu_s",
@@ -49,7 +50,7 @@ _SHOWN_BY = {
 }
 _NOTHING = ("",)
 _MANY_FILES, _MANY_BYTES = 100, 1e6  # fewer do not show beside the rest
-_LEAST = 1e-3  # where the documented value is 0, for want of a measurement
+_LEAST, _LEAST_BYTE = 1e-3, 1e-9  # where the documented value is 0, for want of a measurement
 _ENOUGH = 5  # executions to tell a spread from
 _SHORT_S, _SHARE = 0.015, 0.03  # how far one duration may be off: rounding and scheduling, and a share (13.3)
 _HUBER = 1.5  # of these
@@ -97,7 +98,7 @@ def fit_constants(known: Sequence[Known], daemon: Daemon, names: Sequence[str] =
     """The constants that these schedules show; one that none of them shows is left out."""
     counts = {
         name: sum(
-            part.tells(at) and _shows(name, one, part.files_of(at))
+            part.tells(at) and _shows(name, one, part.files_of(at), part.costs[at].write_bytes)
             for part in known
             for at, one in enumerate(part.schedule.executions)
         )
@@ -106,7 +107,7 @@ def fit_constants(known: Sequence[Known], daemon: Daemon, names: Sequence[str] =
     shown = [name for name in names if counts[name]]
     if not shown:
         return []
-    start = np.array([log(CONSTANTS[name].value or _LEAST) for name in shown])
+    start = _documented(shown)
     whole = _minimum(known, daemon, shown, start)
     left_out = []
     for scenario in dict.fromkeys(part.schedule.observation.name for part in known):
@@ -164,8 +165,12 @@ def _own_s(one: Execution, daemon: Daemon, files: int) -> float:
     return daemon.context_cpu_s + files * daemon.context_file_cpu_s if one.kind == "context" else daemon.merge_cpu_s
 
 
+def _documented(names: Sequence[str]) -> Vector:
+    return np.array([log(CONSTANTS[name].value or (_LEAST_BYTE if "byte" in name else _LEAST)) for name in names])
+
+
 def _minimum(known: Sequence[Known], daemon: Daemon, names: Sequence[str], start: Vector) -> Vector:
-    documented = np.array([log(CONSTANTS[name].value or _LEAST) for name in names])
+    documented = _documented(names)
     pull = np.array([_PULL / max(CONSTANTS[name].spread, 0.1) for name in names])
 
     def rows(logs: Vector) -> Vector:
@@ -207,14 +212,14 @@ def _huber(value: Vector, robust: float) -> float:
     return float(np.sum(np.where(size <= robust, size**2 / 2, robust * (size - robust / 2))))
 
 
-def _shows(name: str, one: Execution, files: int) -> bool:
+def _shows(name: str, one: Execution, files: int, written_bytes: float) -> bool:
     """Whether an execution's duration depends on a constant."""
     if name == "context_byte_cpu_s":
         return one.kind == "context" and (one.bytes or 0.0) > _MANY_BYTES
     if name in ("copy_file_cpu_s", "context_file_cpu_s"):
         return files > _MANY_FILES and name.startswith(one.kind)
-    if name == "write_byte_cpu_s":
-        return one.kind in ("exec", "copy")
+    if name in ("write_byte_cpu_s", "sync_byte_s"):
+        return one.kind in ("exec", "copy") and written_bytes > _MANY_BYTES
     return name in _SHOWN_BY.get(one.kind, ())
 
 

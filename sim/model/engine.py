@@ -7,6 +7,7 @@ daemon share, a disk and a network; a `HostEngine` lets several runners share on
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -15,6 +16,7 @@ from simpy import Environment
 from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, NETWORK, READ, TOGETHER, Engine, Phase, T, W, Work
 from sim.model.machine.fair_share import DAEMON, STEPS, DaemonCgroup, FairShare, Host, Machine, Pipe
 from sim.model.machine.shared import Shared, Timer
+from sim.profile.cost import Daemon
 from sim.scenario.farm import Runner
 
 
@@ -28,6 +30,13 @@ class HostEngine:
         self.cpu = Shared(env, self.host, _phase_done)
         self.disk = _disk(env, machine)
         self.network = _shared(env, machine.network_bytes_per_s)
+
+
+def with_disk(machine: Runner, daemon: Daemon) -> Runner:
+    """The machine; where the farm does not say how fast its disk writes, the profile does (`Daemon.sync_byte_s`)."""
+    if machine.disk_write_bytes_per_s < inf or daemon.sync_byte_s <= 0.0:
+        return machine
+    return replace(machine, disk_write_bytes_per_s=1.0 / daemon.sync_byte_s)
 
 
 class RunnerEngine(Engine):

@@ -6,18 +6,20 @@ In: a farm, a profile, graphs, a seed. Out: `World`, which makes a site when a p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from simpy import Environment
 
 from sim.dispatch.provider import Provider
 from sim.graph import Graphs
-from sim.model.engine import HostEngine
+from sim.model.engine import HostEngine, with_disk
 from sim.model.plan.catalog import Catalog
 from sim.model.plan.warm import warm
 from sim.model.record import Recorder
 from sim.model.registry import Registry
 from sim.model.site import Numbers, Site
 from sim.profile import Profile
+from sim.profile.cost import Daemon
 from sim.scenario.farm import Farm
 from sim.workload.request import Request
 
@@ -27,7 +29,7 @@ class World:
 
     def __init__(self, farm: Farm, profile: Profile, graphs: Graphs, seed: int, recorder: Recorder) -> None:
         self.env = Environment()
-        self.farm = farm
+        self.farm = farm = _with_disks(farm, profile.daemon)
         self.recorder = recorder
         self.numbers = Numbers()
         self.registry = Registry()
@@ -79,3 +81,12 @@ class World:
         for site in self._sites.values():
             site.stop_all(end_s)
         self.recorder.standby_usd = self._provider.standby_usd(end_s)
+
+
+def _with_disks(farm: Farm, daemon: Daemon) -> Farm:
+    return replace(
+        farm,
+        runner=with_disk(farm.runner, daemon),
+        overrides=tuple(replace(one, runner=with_disk(one.runner, daemon)) for one in farm.overrides),
+        host=None if farm.host is None else with_disk(farm.host, daemon),
+    )

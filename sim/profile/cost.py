@@ -58,6 +58,7 @@ class Daemon:
     copy_file_cpu_s: float
     hash_byte_cpu_s: float
     write_byte_cpu_s: float
+    sync_byte_s: float
     merge_cpu_s: float
     tail_latency_s: float
     tail_cpu_s: float

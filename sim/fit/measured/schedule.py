@@ -20,7 +20,7 @@ from sim.fit.measured.executions import Execution, Observation
 from sim.graph.types import Graph, Step
 from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, Build, Edge, Phase, Work
 from sim.model.buildkit.phases import Costing
-from sim.model.engine import HostEngine, RunnerEngine
+from sim.model.engine import HostEngine, RunnerEngine, with_disk
 from sim.model.plan.compiled import Compiled
 from sim.model.plan.known import Known
 from sim.model.store.versioned import Versioned
@@ -76,13 +76,14 @@ class Schedule:
         self._compiled.costs[: len(costs)] = list(costs)
         env, profile = Environment(), Profile(daemon, (), with_priors=False)
         seen = self.observation
-        host = HostEngine(env, seen.host) if seen.host is not None else None
+        host = HostEngine(env, with_disk(seen.host, daemon)) if seen.host is not None else None
+        machines = {at: with_disk(machine, daemon) for at, machine in seen.runners.items()}
         engines = {
             at: (
                 RunnerEngine(env, machine, daemon.daemon_cgroup, host),
                 Costing(profile, 0, seen.slowdowns, Versioned(), machine),
             )
-            for at, machine in seen.runners.items()
+            for at, machine in machines.items()
         }
         table = np.zeros((len(SHARES), len(self.executions)))
         chains = []
