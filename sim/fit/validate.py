@@ -167,7 +167,7 @@ def validate(
 
     Without it each case keeps its profile. A profile that says nothing of its own uncertainty gets the documented one for bands.
     """
-    fitted = [_with_clients(subject, subjects, profile_without) for subject in subjects]
+    fitted = [_as_replayed(subject, subjects, profile_without) for subject in subjects]
     cases = [subject.case for subject in fitted]
     varied = [
         replace(case, profile=case.profile.varying(DOCUMENTED)) if case.profile.variation.is_none else case
@@ -200,14 +200,19 @@ def _profile_of(case: Case) -> str:
     return os.path.relpath(name) if name and os.path.isabs(name) else name or "documented constants"
 
 
-def _with_clients(
+def _as_replayed(
     subject: Subject, subjects: Sequence[Subject], profile_without: Callable[[Subject], Profile] | None
 ) -> Subject:
-    """Its profile, and what clients take of the machine: a replay's run beside the daemons. The other subjects say how much."""
-    profile = profile_without(subject) if profile_without else subject.case.profile
-    seen = [client_cpu_s(trace) for other in subjects if other is not subject for trace in other.traces]
+    """Its profile, and what clients take of the machine: a replay's run beside the daemons. The other subjects say how much,
+    those of its kind where there are some: buildx's bake takes three times as much as buildctl.
+    """
+    case = subject.case
+    profile = profile_without(subject) if profile_without else case.profile
+    others = [other for other in subjects if other is not subject and other.traces]
+    alike = [other for other in others if other.case.graphs.bake == case.graphs.bake] or others
+    seen = [client_cpu_s(trace) for other in alike for trace in other.traces]
     daemon = replace(profile.daemon, client_cpu_s=mean(seen) if seen else profile.daemon.client_cpu_s)
-    return replace(subject, case=replace(subject.case, profile=profile.with_daemon(daemon)))
+    return replace(subject, case=replace(case, profile=profile.with_daemon(daemon)))
 
 
 def _counts(one: Judged) -> bool:

@@ -9,6 +9,7 @@ from builders import a_farm, a_graph, a_request, a_rule, copy, ideal, locked, ou
 from sim import simulate
 from sim.model.machine.fair_share import Machine
 from sim.profile import DAEMON, Profile
+from sim.scenario.farm import Runner
 
 CORPUS = Path(__file__).parents[1] / "real" / "corpus"
 
@@ -68,3 +69,20 @@ def test_clients_on_the_runners_machine_take_of_its_cores():
     beside = costs.with_daemon(replace(costs.daemon, client_cpu_s=2.0))
     trace = simulated(a_graph(source(), run("one", 0)), [a_request(0)], beside, a_farm(cpus=1.0))
     assert trace.builds["completed_s"].tolist() == pytest.approx([12.0])
+
+
+@pytest.mark.parametrize(
+    ("farm", "ends_s"),
+    [
+        (a_farm(cpus=4.0), 1.1 + 0.2),
+        (a_farm(cpus=4.0, host=Runner(4.0)), 1.1 + 0.2),
+        (replace(a_farm(), runner=Runner(4.0, disk_write_bytes_per_s=100e6)), 1.1 + 2.0),
+    ],
+)
+def test_what_two_steps_wrote_waits_for_one_disk_which_a_farm_may_state(farm, ends_s):
+    """An unmount syncs what its step wrote (`sync_byte_s`). Without `with_disk` the first two end with their writing."""
+    graph = a_graph(source(), run("one", 0), run("two", 0), copy("both", 1, 2, "/x"))
+    costs = ideal(*((f"RUN {name}", {"cpu": 1.0, "write": 100e6}) for name in ("one", "two")))
+    slow = costs.with_daemon(replace(costs.daemon, sync_byte_s=1e-9, write_byte_cpu_s=1e-9))
+    trace = simulated(graph, [a_request(0)], slow, farm)
+    assert trace.builds["completed_s"].tolist() == pytest.approx([ends_s])
