@@ -94,7 +94,7 @@ class ConstantFit:
     n: int
 
 
-def fit_constants(known: Sequence[Known], daemon: Daemon, names: Sequence[str] = FITTED) -> list[ConstantFit]:
+def fit_constants(known: Sequence[Known], daemon: Daemon, names: Sequence[str]) -> list[ConstantFit]:
     """The constants that these schedules show; one that none of them shows is left out."""
     counts = {
         name: sum(

@@ -167,7 +167,7 @@ def validate(
 
     Without it each case keeps its profile. A profile that says nothing of its own uncertainty gets the documented one for bands.
     """
-    fitted = [_as_replayed(subject, subjects, profile_without) for subject in subjects]
+    fitted = [_with_clients(subject, subjects, profile_without) for subject in subjects]
     cases = [subject.case for subject in fitted]
     varied = [
         replace(case, profile=case.profile.varying(DOCUMENTED)) if case.profile.variation.is_none else case
@@ -200,7 +200,7 @@ def _profile_of(case: Case) -> str:
     return os.path.relpath(name) if name and os.path.isabs(name) else name or "documented constants"
 
 
-def _as_replayed(
+def _with_clients(
     subject: Subject, subjects: Sequence[Subject], profile_without: Callable[[Subject], Profile] | None
 ) -> Subject:
     """Its profile, and what clients take of the machine: a replay's run beside the daemons. The other subjects say how much,

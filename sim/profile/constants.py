@@ -78,7 +78,7 @@ CONSTANTS: Mapping[str, Constant] = {
         0.5,
         "what is written waits for the disk: a step's overlay is unmounted, and that syncs its upper filesystem (Linux "
         "fs/overlayfs/super.c ovl_sync_fs). For farms that state no `disk_write`; 0 until a calibration finds it (by hand, 50 "
-        "MB on ext4: 16 ms to write, 73 ms to unmount, 0 core-ms of them)",
+        "MB on ext4: 16 ms to write, 73 ms to unmount, less than 10 core-ms of that)",
     ),
     "merge_cpu_s": Constant(
         0.005, 0.5, "recorded case copy-link: the LINK vertex takes 0-10 ms (n=6); semantics 13.11: 7 ms"

@@ -29,7 +29,7 @@ def test_a_round_shows_the_constants():
     found = {one.name: one for one in constants_of(measured, DAEMON)}
     assert found.keys() >= FOUND
     for name, one in found.items():  # tests run beside others: an order of magnitude is all that can be asked
-        documented = getattr(DAEMON, name) or (1e-9 if "byte" in name else 0.005)  # some are not documented
+        documented = getattr(DAEMON, name) or 0.005  # some are not documented
         assert documented / 20 < one.value < documented * 20, name
         assert one.n > 0
     assert 0.02 < local["boot_s"].value < 20

@@ -13,7 +13,7 @@ from math import log, sqrt
 
 import numpy as np
 
-from sim.fit.constants_fit import ConstantFit, Known, fit_constants, recosted, robust_sigma
+from sim.fit.constants_fit import FITTED, ConstantFit, Known, fit_constants, recosted, robust_sigma
 from sim.fit.suite.measure import BIG_BYTES, CROWD, SHORT_CPU_S, Suite
 from sim.profile.cost import Daemon
 
@@ -35,6 +35,10 @@ class Seen:
     source: str
 
 
+SHOWN = tuple(name for name in FITTED if name != "sync_byte_s")
+"""What a suite's schedules can tell. Its writes stand alone: `write_byte_cpu_s` takes the wait for the disk, too."""
+
+
 def constants_of(suite: Suite, daemon: Daemon) -> list[ConstantFit]:
     """All constants that the suite shows."""
     every = [ran for one in suite.rounds for ran in one]
@@ -43,7 +47,7 @@ def constants_of(suite: Suite, daemon: Daemon) -> list[ConstantFit]:
         found += _constant(name, [took_s for ran in every for took_s in ran.took_s(part)])
     # What stands between these and the first step is the opening's, which is fitted.
     daemon = replace(daemon, **{one.name: one.value for one in found})  # type: ignore[arg-type]
-    found += fit_constants(suite.known(), daemon)
+    found += fit_constants(suite.known(), daemon, SHOWN)
     small = _exports(suite, "export small")
     large = [one - small_s for one, small_s in zip(_exports(suite, "export large"), small, strict=True)]
     stream = _exports(suite, "stream large")
