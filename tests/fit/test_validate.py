@@ -9,13 +9,14 @@ import pytest
 
 from sim.cli import main
 from sim.fit.validate import MAX_MIN, Subject, kind_of, sign_test, validate
-from sim.fit.validation.observed import measured_runs
+from sim.fit.validation.observed import measured_runs, observe
 from sim.profile import DAEMON, Profile
 from sim.report.validation import FILES, validation_lines, validation_markdown, write_validation
-from sim.runs import prepare
+from sim.runs import prepare, simulate_case
 from sim.scenario import load
 
 CASES = Path(__file__).parent / "mixed" / "cases"
+CORPUS = Path(__file__).parents[1] / "real" / "corpus"
 NAMES = ("m7-07", "m7-08", "m7-09")
 
 
@@ -67,6 +68,27 @@ def test_a_case_may_get_a_profile_fitted_on_others():
         validate([a_subject("m7-07")], replications=2, workers=1, profile_without=one) for one in (None, fitted)
     )
     assert other.judged[0].errors.makespan.predicted_s > plain.judged[0].errors.makespan.predicted_s + 0.3
+
+
+def replayed(name, **machine):
+    """A scenario of the corpus with a run of its own that says this of its machine."""
+    case = prepare(load(CORPUS / name))
+    trace = simulate_case(case)
+    trace = replace(trace, meta=replace(trace.meta, machine=machine))
+    return Subject(case, (observe(trace),), traces=(trace,))
+
+
+def predicted_s(*subjects):
+    """Of the first one's makespan."""
+    return validate(subjects, replications=2, workers=1).judged[0].errors.makespan.predicted_s
+
+
+def test_what_clients_take_is_read_from_replays_of_the_same_command():
+    """Without `alike` in `_with_clients` bake's clients would count for buildctl's, and slow it down."""
+    subject, plain = replayed("cpu-fork-2"), replayed("cpu-fork-1", clients_cpu_s=0.5)
+    heavy = replayed("cpu-bake-1", clients_cpu_s=30.0)
+    assert predicted_s(subject, plain, heavy) == predicted_s(subject, plain)
+    assert predicted_s(subject, heavy) > predicted_s(subject, plain) + 0.5
 
 
 def test_the_sign_test_counts_scenarios(found):
