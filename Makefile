@@ -62,6 +62,7 @@ bench: compiled
 	$(BIN)/python -m tests.bench --compiled $(COMPILED)/site --check --write
 
 # Real BuildKit daemons: needs root and runc, and nothing else on the machine. The whole corpus takes about half an hour.
+# results/suite.yaml is this machine's profile, from builds that stand alone: the fits begin with it.
 CORPUS := $(patsubst %/scenario.yaml,%,$(wildcard tests/real/corpus/*/scenario.yaml))
 DECISIONS := $(patsubst %/scenario.yaml,%,$(wildcard tests/real/decisions/*/scenario.yaml))
 REPLAYS ?= .replays
@@ -69,7 +70,8 @@ REPLAYS ?= .replays
 SLICE := $(addprefix tests/real/corpus/,cpu-fork-1 cpu-edit-1 cpu-platforms-1 mixed-1 mixed-slots-2 mixed-bake-1 mixed-scale-1)
 
 real: install
-	$(BIN)/buildcast validate $(CORPUS) -k 3 --keep $(REPLAYS) -o results
+	$(BIN)/buildcast calibrate --suite -o results/suite.yaml
+	$(BIN)/buildcast validate $(CORPUS) -k 3 --start results/suite.yaml --keep $(REPLAYS) -o results
 	$(BIN)/buildcast validate --decisions $(DECISIONS) -k 3 --keep $(REPLAYS)/decisions -o results
 
 real-slice: install

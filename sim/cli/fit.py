@@ -27,6 +27,7 @@ from sim.fit.validate import validate as run_validation
 from sim.fit.validation.decisions import decisions
 from sim.fit.validation.observed import measured_runs, observe
 from sim.fit.validation.replays import Measured, Replays
+from sim.profile import DAEMON, Profile
 from sim.runs import Case, prepare
 from sim.scenario import load
 from sim.study.compare import candidates
@@ -93,7 +94,8 @@ def validate(args: argparse.Namespace) -> int:
         return _decisions(args)
     with Progress("validating", quiet=args.quiet) as progress, TemporaryDirectory(prefix="buildcast-search-") as work:
         subjects = _subjects(args, progress, Path(work))
-        held_out = HeldOut(subjects) if not args.profile and can_hold_out(subjects) else None
+        start = Profile.of((), Path(args.start)).daemon if args.start else DAEMON
+        held_out = HeldOut(subjects, start=start) if not args.profile and can_hold_out(subjects) else None
         found = run_validation(
             subjects,
             replications=args.replications,

@@ -14,7 +14,7 @@ from math import log
 import numpy as np
 
 from sim.errors import InputError
-from sim.fit.constants_fit import FITTED, ConstantFit, Known, fit_constants, recosted, robust_sigma
+from sim.fit.constants_fit import FITTED, ConstantFit, Known, fit_constants, recosted
 from sim.fit.measured.executions import Execution, Observation, observe
 from sim.fit.measured.schedule import Schedule
 from sim.fit.pooling import StepEstimate, pooled
@@ -24,6 +24,7 @@ from sim.fit.writing import fields_of
 from sim.profile import Profile
 from sim.profile.cost import Cost, Daemon
 from sim.profile.file import ProfileFile
+from sim.profile.variation import unevenness
 from sim.scenario.fields.costs import CostRule
 from sim.trace import Trace
 
@@ -34,6 +35,7 @@ OFF = 0.35  # median share by which steps of known cost may be off before the co
 _LONG_S = 0.2  # shorter steps say nothing of that
 _CROWDED, _MANY = 1.3, 20  # how much longer than alone a step takes that shares its cores; how many show how fairly
 _SHARED = 1.25  # 1 / sqrt(1 - 1/n), n = 2 to 4
+_WIDE = 3.92  # sigmas between the 2.5 % and the 97.5 % quantile of a normal law
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,7 @@ def _check_known(known: Sequence[Known], before: Daemon, daemon: Daemon) -> tupl
                 cpus = part.schedule.observation.runners[one.runner].cpus
                 waits_s = cost.latency_s + cost.cpu_s / min(cost.threads, cpus)
                 if simulated_s > _CROWDED * waits_s and cost.cpu_s > _CROWDED * cost.latency_s:
-                    crowded.append(log(one.took_s / simulated_s))
+                    crowded.append(log(one.took_s / simulated_s) / unevenness(cost.cpu_s))
     if off and float(np.median(off)) > OFF and worst[1] is not None:
         raise _disagreement(worst[1], worst[2], float(np.median(off)))
     seen = {"core_share": _core_share(crowded)} if len(crowded) >= _MANY else {}
@@ -202,7 +204,9 @@ def _check_known(known: Sequence[Known], before: Daemon, daemon: Daemon) -> tupl
 
 def _core_share(logs: Sequence[float]) -> Seen:
     """How unfair the cores are: with weights of spread s one of n steps differs from its part by s sqrt(1 - 1/n), n 2 to 4."""
-    return Seen(1.0, _SHARED * robust_sigma(logs), len(logs), "steps of known cost that shared their cores")
+    told = "steps of known cost that shared their cores, as of one core-second each"
+    low, high = np.quantile(logs, (0.025, 0.975))  # bands want the tails, which are longer than a normal law's
+    return Seen(1.0, _SHARED * float(high - low) / _WIDE, len(logs), told)
 
 
 def _check_explained(fitted: Sequence[Fitted]) -> float:

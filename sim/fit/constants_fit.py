@@ -33,26 +33,47 @@ FITTED = (
     "copy_file_cpu_s",
     "write_byte_cpu_s",
     "sync_byte_s",
+    "sync_latency_s",
+    "crowded_share",
     "merge_cpu_s",
     "client_latency_s",
     "open_cpu_s",
+    "definition_cpu_s",
+    "metadata_latency_s",
+    "dockerignore_cpu_s",
     "tail_latency_s",
     "tail_cpu_s",
 )
 _SHOWN_BY = {
-    "exec": ("run_cpu_s", "run_cores"),
-    "copy": ("copy_cpu_s",),
-    "context": ("context_cpu_s",),
+    "exec": ("run_cpu_s", "run_cores", "sync_latency_s"),
+    "copy": ("copy_cpu_s", "sync_latency_s", "crowded_share"),
+    "context": ("context_cpu_s", "crowded_share"),
     "merge": ("merge_cpu_s",),
-    "opening": ("open_cpu_s", "client_latency_s"),
-    "tail": ("tail_cpu_s", "tail_latency_s"),
-    "bake tail": ("tail_cpu_s", "tail_latency_s"),
+    "opening": ("open_cpu_s", "client_latency_s", "crowded_share"),
+    "tail": ("tail_cpu_s", "tail_latency_s", "crowded_share"),
+    "bake tail": ("tail_cpu_s", "tail_latency_s", "crowded_share"),
+}
+_LOADS = {
+    "definition_cpu_s": "load build definition",
+    "metadata_latency_s": "load metadata",
+    "dockerignore_cpu_s": "load .dockerignore",
 }
 _NOTHING = ("",)
 _MANY_FILES, _MANY_BYTES = 100, 1e6  # fewer do not show beside the rest
-_LEAST, _LEAST_BYTE = 1e-3, 1e-9  # where the documented value is 0, for want of a measurement
+# Where the search begins if the documented value stands for "nobody measured it": there the pull to it is weak.
+_BEGIN = {
+    "sync_byte_s": 1e-9,
+    "sync_latency_s": 5e-3,
+    "crowded_share": 0.7,
+    "open_cpu_s": 5e-3,
+    "tail_latency_s": 5e-3,
+}
+_UNMEASURED = 1.5  # the spread that such a value counts with
 _ENOUGH = 5  # executions to tell a spread from
 _SHORT_S, _SHARE = 0.015, 0.03  # how far one duration may be off: rounding and scheduling, and a share (13.3)
+_COUNTED_S = (
+    0.04  # core-seconds that a replay's daemons may take more or less (corpus: what counts of their steps leave)
+)
 _HUBER = 1.5  # of these
 _PULL = 1.0  # the documented value counts as one execution whose logarithm has the constant's own spread
 _STEP = 0.05  # of a logarithm, for slopes
@@ -134,15 +155,21 @@ def applied(daemon: Daemon, names: Sequence[str], logs: Vector) -> Daemon:
 
 
 def residuals(known: Sequence[Known], before: Daemon, daemon: Daemon) -> list[Vector]:
-    """Measured minus simulated duration of each execution that ran to its end, in units of how far one may be off."""
+    """Measured minus simulated duration of each execution that ran to its end, in units of how far one may be off; behind them
+    the core-seconds of all, where a cgroup counted them: durations alone cannot tell work from waiting.
+    """
     found = []
     for part in known:
         executions = part.schedule.executions
         costs = recosted(part, before, daemon)
         took_s = np.array([one.took_s for one in executions])
-        missed_s = took_s - part.schedule.simulate(costs, daemon).took_s
+        spent = part.schedule.simulate(costs, daemon)
         counts = np.array([part.tells(at) for at in range(len(executions))])
-        found.append(np.where(counts, missed_s / np.hypot(_SHORT_S, _SHARE * took_s), 0.0))
+        rows = np.where(counts, (took_s - spent.took_s) / np.hypot(_SHORT_S, _SHARE * took_s), 0.0)
+        counted_s = part.schedule.observation.cpu_s
+        if counted_s is not None:
+            rows = np.append(rows, (counted_s - spent.cpu_s) / _COUNTED_S)
+        found.append(rows)
     return found
 
 
@@ -166,12 +193,12 @@ def _own_s(one: Execution, daemon: Daemon, files: int) -> float:
 
 
 def _documented(names: Sequence[str]) -> Vector:
-    return np.array([log(CONSTANTS[name].value or (_LEAST_BYTE if "byte" in name else _LEAST)) for name in names])
+    return np.array([log(_BEGIN.get(name, CONSTANTS[name].value)) for name in names])
 
 
 def _minimum(known: Sequence[Known], daemon: Daemon, names: Sequence[str], start: Vector) -> Vector:
     documented = _documented(names)
-    pull = np.array([_PULL / max(CONSTANTS[name].spread, 0.1) for name in names])
+    pull = np.array([_PULL / (_UNMEASURED if name in _BEGIN else max(CONSTANTS[name].spread, 0.1)) for name in names])
 
     def rows(logs: Vector) -> Vector:
         parts = residuals(known, daemon, applied(daemon, names, logs))
@@ -220,6 +247,8 @@ def _shows(name: str, one: Execution, files: int, written_bytes: float) -> bool:
         return files > _MANY_FILES and name.startswith(one.kind)
     if name in ("write_byte_cpu_s", "sync_byte_s"):
         return one.kind in ("exec", "copy") and written_bytes > _MANY_BYTES
+    if name in _LOADS:
+        return one.kind == "preamble" and _LOADS[name] in one.name
     return name in _SHOWN_BY.get(one.kind, ())
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from math import log
 from statistics import stdev
 
-from sim.fit.calibrate import Calibration, Measured, calibrate
+from sim.fit.calibrate import Calibration, Measured, calibrate, with_constants
 from sim.fit.validate import DOCUMENTED, Subject
 from sim.profile import DAEMON, Profile
+from sim.profile.cost import Daemon
 from sim.trace import Trace
 
 FOLDS = 4
@@ -21,18 +22,23 @@ FOLDS = 4
 
 @dataclass(slots=True)
 class HeldOut:
-    """`HeldOut(subjects)(subject)` is the profile for it. Neighbours of the list (of one kind) fall into different folds."""
+    """`HeldOut(subjects)(subject)` is the profile for it. Neighbours of the list (of one kind) fall into different folds.
+
+    `start`: constants to begin with, as a suite of builds measured them on this machine; they stand where traces say nothing.
+    """
 
     subjects: Sequence[Subject]
     folds: int = FOLDS
+    start: Daemon = DAEMON
     _fits: dict[int, Calibration] = field(default_factory=dict)
 
     def __call__(self, subject: Subject) -> Profile:
         """The subject's own rules, behind them what the other folds say."""
         of_fold = self._fold(subject)
         if of_fold not in self._fits:
-            self._fits[of_fold] = calibrate(self._measured(of_fold), DAEMON, costs_known=True)
-        profile = self._fits[of_fold].profile(subject.case.scenario.costs)
+            self._fits[of_fold] = calibrate(self._measured(of_fold), self.start, costs_known=True)
+        found = self._fits[of_fold]
+        profile = found.profile(subject.case.scenario.costs).with_daemon(with_constants(self.start, found.constants))
         # The traces know the cost of their steps in CPU time: how the cores' speed varies, the burns beside them say.
         errors = {**dict(DOCUMENTED.errors), **dict(profile.variation.errors)}
         return profile.varying(
@@ -45,7 +51,10 @@ class HeldOut:
 
     def told(self) -> str:
         """What a report says of it."""
-        return f"the daemon's constants fitted on the scenarios of the other {self.folds - 1} of {self.folds} folds"
+        start = "" if self.start == DAEMON else ", from what a suite of builds measured"
+        return (
+            f"the daemon's constants fitted on the scenarios of the other {self.folds - 1} of {self.folds} folds{start}"
+        )
 
     def _fold(self, subject: Subject) -> int:
         names = [one.case.label for one in self.subjects]

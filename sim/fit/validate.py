@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from math import comb, nan
 from typing import Literal
 
-from sim.fit.measured.executions import client_cpu_s
+from sim.fit.measured.executions import client_cpu_s, clients_of, lost_share, without
 from sim.fit.validation.errors import BAND, CaseErrors, ClassErrors, compare, fewest, mean, summary
 from sim.fit.validation.max_min import max_min
 from sim.fit.validation.observed import Observed, observe
@@ -22,6 +22,7 @@ from sim.profile.variation import Variation
 from sim.runs import Case, Progress, replicate, requests_of, simulate_case
 from sim.scenario import Scenario
 from sim.trace import Json, Trace
+from sim.workload.output import RECEIVED
 
 Cause = Literal["scheduling", "cost"]
 """What can be wrong: with synthetic loads, whose costs are known, only the scheduling; with true builds the costs, too."""
@@ -203,16 +204,45 @@ def _profile_of(case: Case) -> str:
 def _with_clients(
     subject: Subject, subjects: Sequence[Subject], profile_without: Callable[[Subject], Profile] | None
 ) -> Subject:
-    """Its profile, and what clients take of the machine: a replay's run beside the daemons. The other subjects say how much,
-    those of its kind where there are some: buildx's bake takes three times as much as buildctl.
+    """Its profile, and what clients and others take of the machine: a replay's clients run beside the daemons. The other
+    subjects say how much, those of its kind where there are some: buildx's bake takes three times as much as buildctl.
     """
     case = subject.case
     profile = profile_without(subject) if profile_without else case.profile
     others = [other for other in subjects if other is not subject and other.traces]
     alike = [other for other in others if other.case.graphs.bake == case.graphs.bake] or others
-    seen = [client_cpu_s(trace) for other in alike for trace in other.traces]
-    daemon = replace(profile.daemon, client_cpu_s=mean(seen) if seen else profile.daemon.client_cpu_s)
-    return replace(subject, case=replace(case, profile=profile.with_daemon(daemon)))
+    lost = [lost_share(trace) for other in others for trace in other.traces]
+    farm = case.farm
+    if farm.host is not None and lost:
+        farm = replace(farm, host=without(farm.host, mean(lost)))
+    return replace(subject, case=replace(case, farm=farm, profile=_with_client(profile, alike)))
+
+
+def _with_client(profile: Profile, others: Sequence[Subject]) -> Profile:
+    """What a client takes that receives nothing, and what it takes more for each byte that it receives of its result."""
+    own: list[float] = []
+    receiving: list[tuple[float, float]] = []
+    for other in others:
+        received_bytes = _received_bytes(other.case)
+        if received_bytes:
+            receiving += [(client_cpu_s(trace), received_bytes) for trace in other.traces]
+        else:
+            own += [client_cpu_s(trace) for trace in other.traces]
+    if not own:
+        return profile
+    client_s = mean(own)
+    more = mean((took_s - client_s) / of_bytes for took_s, of_bytes in receiving) if receiving else 0.0
+    return profile.with_daemon(replace(profile.daemon, client_cpu_s=client_s, client_byte_cpu_s=max(0.0, more)))
+
+
+def _received_bytes(case: Case) -> float:
+    """How much a client of the scenario receives, in the mean: a replay does not count it."""
+    if not any(written.output for written in case.scenario.workload):
+        return 0.0
+    trace = simulate_case(case)
+    rows = zip(trace.steps["step"], trace.steps["sent_bytes"].tolist(), strict=True)
+    received_bytes = float(sum(sent_bytes for step, sent_bytes in rows if step in RECEIVED))
+    return received_bytes / len(clients_of(trace))
 
 
 def _counts(one: Judged) -> bool:

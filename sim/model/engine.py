@@ -13,8 +13,22 @@ from typing import Any
 
 from simpy import Environment
 
-from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, NETWORK, READ, TOGETHER, Engine, Phase, T, W, Work
-from sim.model.machine.fair_share import DAEMON, STEPS, DaemonCgroup, FairShare, Host, Machine, Pipe
+from sim.model.buildkit.edge import (
+    CPU,
+    DAEMON_CPU,
+    DELAY,
+    NETWORK,
+    READ,
+    SLEEPY_CPU,
+    TOGETHER,
+    Engine,
+    Phase,
+    T,
+    W,
+    Work,
+)
+from sim.model.machine.fair_share import DAEMON, STEPS, DaemonCgroup, FairShare, Host, Machine
+from sim.model.machine.pipe import Pipe
 from sim.model.machine.shared import Shared, Timer
 from sim.profile.cost import Daemon
 from sim.scenario.farm import Runner
@@ -67,11 +81,12 @@ class RunnerEngine(Engine):
         runner: Runner,
         daemon_cgroup: DaemonCgroup = "group",
         host: HostEngine | None = None,
+        crowded_share: float = 1.0,
     ) -> None:
         self._env = env
         self._runner = runner
         self._on_host = host
-        self._cpus = Machine(runner.cpus, daemon_cgroup)
+        self._cpus = Machine(runner.cpus, daemon_cgroup, crowded_share)
         self._cpu_share: FairShare = self._cpus if host is None else host.host
         self._network_cap = inf
         self.disk_bytes = 0.0  # of transfers that have started
@@ -129,7 +144,7 @@ class RunnerEngine(Engine):
                 work.cpu_s += part.cpu_s
         elif isinstance(job, list):
             kind = work.phases[work.phase - 1][0]
-            if kind in (CPU, DAEMON_CPU):
+            if kind in (CPU, DAEMON_CPU, SLEEPY_CPU):
                 work.cpu_s -= self._cpu.remove(job)
             else:
                 share = self._network if kind == NETWORK else self._disk
@@ -151,6 +166,10 @@ class RunnerEngine(Engine):
             if kind == DAEMON_CPU:
                 work.cpu_s += amount
                 work.job = self._cpu.add(amount, cap, work, self._daemon_group)
+                return True
+            if kind == SLEEPY_CPU:
+                work.cpu_s += amount
+                work.job = self._cpu.add(amount, cap, work, self._daemon_group, 1.0, True)
                 return True
             if kind == NETWORK:
                 if self._network is not None:

@@ -189,7 +189,8 @@ class Site(Driver[Lease]):
         """The runner serves."""
         runner, size, farm = self._runners[number], self.size, self._farm
         runner.ready_s = runner.sampled_s = self._numbers.ended_s = self._env.now
-        runner.engine = RunnerEngine(self._env, size, self._profile.daemon.daemon_cgroup, self._host)
+        daemon = self._profile.daemon
+        runner.engine = RunnerEngine(self._env, size, daemon.daemon_cgroup, self._host, daemon.crowded_share)
         runner.daemon = Daemon(
             runner.engine,
             runner.volume,

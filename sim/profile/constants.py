@@ -33,6 +33,12 @@ CONSTANTS: Mapping[str, Constant] = {
         "what a client itself takes of the runner's cores: nothing, it runs elsewhere; a replay's clients do not, and take "
         "20-50 core-ms each (its trace says how much)",
     ),
+    "client_byte_cpu_s": Constant(
+        0.0,
+        0.3,
+        "the same for each byte that a client receives of its result (`type: local`, `tar`, `oci`, `docker`): 0; a replay's "
+        "clients take 6-7 core-ns (corpus: 18 core-ms for 2.6 MB, 39 for 6.3)",
+    ),
     "open_cpu_s": Constant(
         0.0,
         0.6,
@@ -79,6 +85,19 @@ CONSTANTS: Mapping[str, Constant] = {
         "what is written waits for the disk: a step's overlay is unmounted, and that syncs its upper filesystem (Linux "
         "fs/overlayfs/super.c ovl_sync_fs). For farms that state no `disk_write`; 0 until a calibration finds it (by hand, 50 "
         "MB on ext4: 16 ms to write, 73 ms to unmount, less than 10 core-ms of that)",
+    ),
+    "sync_latency_s": Constant(
+        0.0,
+        0.5,
+        "what a RUN or a COPY waits for the disk whatever it wrote: its unmount, and the commits of BuildKit's databases (bbolt "
+        "waits twice for each; recorded with strace: 1323 of fdatasync and fsync in five builds, 0.2 ms each); 0 until a "
+        "calibration finds it",
+    ),
+    "crowded_share": Constant(
+        1.0,
+        0.3,
+        "the daemon's share of the cores that it could keep busy where steps want them all: its threads sleep and wake (disk, "
+        "messages to the client), and on a busy core each wake-up waits for a slice; 1 until a calibration finds it",
     ),
     "merge_cpu_s": Constant(
         0.005, 0.5, "recorded case copy-link: the LINK vertex takes 0-10 ms (n=6); semantics 13.11: 7 ms"
@@ -152,7 +171,7 @@ CONSTANTS: Mapping[str, Constant] = {
     "copy_cores": Constant(1.5, 0.2, "semantics 13.6: COPY of many files keeps about 1.5 cores busy"),
 }
 SHARES = ("gzip_share", "zstd_share")  # what data are like, not what they cost
-CORES = ("open_cores", "run_cores", "tail_cores", "copy_cores")
+CORES = ("crowded_share", "open_cores", "run_cores", "tail_cores", "copy_cores")
 
 UNPACK_CORES = 1.0  # semantics 13.7: layers are extracted one after the other
 

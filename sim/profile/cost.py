@@ -46,6 +46,7 @@ class Daemon:
 
     client_latency_s: float
     client_cpu_s: float
+    client_byte_cpu_s: float
     open_cpu_s: float
     definition_cpu_s: float
     dockerignore_cpu_s: float
@@ -59,6 +60,8 @@ class Daemon:
     hash_byte_cpu_s: float
     write_byte_cpu_s: float
     sync_byte_s: float
+    sync_latency_s: float
+    crowded_share: float
     merge_cpu_s: float
     tail_latency_s: float
     tail_cpu_s: float

@@ -30,6 +30,8 @@ _VERTICES: Mapping[str, str] = {
     "tar": "exporting to client tarball",
     "local": "exporting to client directory",
 }
+RECEIVED = frozenset(_VERTICES[name] for name in ("docker", "oci", "tar", "local"))
+"""Vertices that send the result to the client."""
 _CACHE_VERTICES: Mapping[str, str] = {
     "registry": "exporting cache to registry",
     "local": "exporting cache to client directory",

@@ -224,6 +224,29 @@ def test_constants_are_found_again_where_costs_are_known():
     assert found["sync_byte_s"].value == pytest.approx(bytes_s["sync_byte_s"], rel=0.3)
 
 
+@pytest.mark.parametrize(("is_counted", "off"), [(True, (0.0, 0.35)), (False, (0.7, 1.0))])
+def test_what_cgroups_counted_tells_work_from_waiting(is_counted, off):
+    """27 core-ms of work and 45 ms of waiting take 60 ms where no core is short: durations alone cannot tell them apart."""
+    true = {"tail_cpu_s": 0.027, "tail_latency_s": 0.045}
+    measured = []
+    for name in TWO_CORES:
+        case = prepare(load(CASES / name, ["farm.runner.cpus=32"]), say=lambda text: None)
+        profile = Profile.of(case.scenario.costs)
+        profile.daemon = replace(DAEMON, **true)
+        trace = simulate_case(replace(case, profile=profile))
+        counted = {}
+        for runner, cpu_s in zip(trace.steps["runner"].tolist(), trace.steps["cpu_s"].tolist(), strict=True):
+            one = counted.setdefault(str(int(runner)), {"cpu_s": 0.08})  # a daemon's start
+            one["cpu_s"] += cpu_s
+        if is_counted:
+            trace = replace(trace, meta=replace(trace.meta, machine={"runners": counted}))
+        measured.append(Measured.of(trace, where=name, rules=case.scenario.costs))
+    found = {one.name: one.value for one in calibrate(measured, DAEMON, costs_known=True).constants}
+    assert off[0] < found["tail_cpu_s"] / true["tail_cpu_s"] - 1.0 < off[1]
+    took_s = found["tail_cpu_s"] / DAEMON.tail_cores + found["tail_latency_s"]
+    assert took_s == pytest.approx(0.06, rel=0.05)
+
+
 def test_a_profile_file_says_what_was_found_and_predicts_with_it(tmp_path):
     case = a_case("m7-00")
     measured = [Measured.of(trace, rules=guesses(case)) for trace in traces(case, CASES / "m7-00" / "truth.json")]

@@ -36,6 +36,14 @@ def test_constants_come_from_the_other_folds(subjects):
     assert held_out(subjects[0]).daemon.run_cpu_s == pytest.approx(TRUE.run_cpu_s, rel=0.15)
 
 
+def test_constants_that_no_trace_shows_are_those_of_the_suite(subjects):
+    """Nothing is exported here. Without `start` in `HeldOut.__call__` the documented value stands."""
+    held_out = HeldOut(subjects, start=replace(DAEMON, gzip_byte_cpu_s=1e-9, run_cpu_s=0.05))
+    daemon = held_out(subjects[0]).daemon
+    assert daemon.gzip_byte_cpu_s == 1e-9
+    assert daemon.run_cpu_s == pytest.approx(TRUE.run_cpu_s, rel=0.15)
+
+
 def test_a_fold_is_fitted_once_and_without_its_own(subjects, monkeypatch):
     seen = []
 

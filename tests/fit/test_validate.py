@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sim.cli import main
-from sim.fit.validate import MAX_MIN, Subject, kind_of, sign_test, validate
+from sim.fit.measured.executions import observe as observation_of
+from sim.fit.validate import MAX_MIN, Subject, _with_client, kind_of, sign_test, validate
 from sim.fit.validation.observed import measured_runs, observe
 from sim.profile import DAEMON, Profile
 from sim.report.validation import FILES, validation_lines, validation_markdown, write_validation
@@ -89,6 +90,28 @@ def test_what_clients_take_is_read_from_replays_of_the_same_command():
     heavy = replayed("cpu-bake-1", clients_cpu_s=30.0)
     assert predicted_s(subject, plain, heavy) == predicted_s(subject, plain)
     assert predicted_s(subject, heavy) > predicted_s(subject, plain) + 0.5
+
+
+def test_what_others_took_of_the_machine_is_missing_there():
+    """6 % to others and 4 % stolen: all takes longer, what the cores hold back by a ninth. Without `without` nothing does."""
+    subject = replayed("cpu-fork-2")
+    quiet, lossy = (
+        replayed("cpu-fork-1", load={"during": {"others": others, "stolen": stolen}})
+        for others, stolen in ((0.0, 0.0), (0.06, 0.04))
+    )
+    full_s, less_s = predicted_s(subject, quiet), predicted_s(subject, lossy)
+    assert full_s * 1.03 < less_s < full_s / 0.9 + 1e-9
+    assert observation_of(lossy.traces[0]).host.cpus == pytest.approx(1.8)
+
+
+def test_what_clients_take_for_a_byte_is_read_from_those_that_receive_some():
+    """1 core-s each where nothing is exported; 3 where all receive a directory: 2 more for its 2.6 MB."""
+    plain, receiving = replayed("cpu-fork-1", clients_cpu_s=5.0), replayed("mixed-export-2", clients_cpu_s=15.0)
+    daemon = _with_client(Profile.of(()), [plain]).daemon
+    assert (daemon.client_cpu_s, daemon.client_byte_cpu_s) == (1.0, 0.0)
+    daemon = _with_client(Profile.of(()), [plain, receiving]).daemon
+    assert daemon.client_cpu_s == 1.0
+    assert daemon.client_byte_cpu_s == pytest.approx(2.0 / 2.6e6)
 
 
 def test_the_sign_test_counts_scenarios(found):

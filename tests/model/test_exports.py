@@ -1,7 +1,9 @@
 """Exports: the order of writing, pushing and cache export; four connections; what is sent again and what is not."""
 
+from dataclasses import replace
+
 import pytest
-from export_builders import IMAGE, MB, PUSH, RECORDED, World, layers_of, unlimited
+from export_builders import IMAGE, MB, PUSH, RECORDED, ROUND, World, layers_of, unlimited
 
 from sim.model.buildkit.exports import CacheExport
 from sim.model.registry import GZIP, CacheRecord, Layer, Manifest
@@ -262,3 +264,10 @@ def test_vertices_pay_for_all_that_the_machine_did():
     exports[1].cancel()
     world.env.run()
     assert sum(export.cpu_s for export in exports) == pytest.approx(world.engine.cpu_s, rel=1e-9)
+
+
+@pytest.mark.parametrize(("output", "took_s"), [(Output(type="local"), 2.0), (IMAGE, 1.03)])
+def test_a_client_that_receives_its_result_takes_of_the_cores_where_it_runs_there(output, took_s):
+    """As a replay's does. Without the work in `Exporter._write` a local export of 100 MB takes 1 s."""
+    world = World(cpus=1.0, daemon=replace(ROUND, client_byte_cpu_s=1.0 / (100 * MB), gzip_byte_cpu_s=1 / 100e6))
+    assert world.alone(layers_of(100), output) == pytest.approx(took_s)

@@ -5,16 +5,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.model.machine import progressive
-from sim.model.machine.fair_share import DAEMON, STEPS, Host, Machine, Pipe
+from sim.model.machine.fair_share import DAEMON, STEPS, Host, Machine
 from sim.model.machine.memory import Memory
+from sim.model.machine.pipe import Pipe
 from sim.model.machine.progressive import Node
 
 CAPS = st.sampled_from([0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 16.0, float("inf")])
 JOBS = st.lists(st.tuples(st.floats(0, 20), st.floats(0.01, 10), CAPS), min_size=1, max_size=25)
 
 
-def ends_of(share, jobs, groups=None):
-    """Drive a share by its own deadlines, as a timer would."""
+def ends_of(share, jobs, groups=None, sleepy=()):
+    """Drive a share by its own deadlines, as a timer would. `sleepy`: the numbers of jobs that sleep and wake."""
     order = sorted(range(len(jobs)), key=lambda job: jobs[job][0])
     ended = [0.0] * len(jobs)
     while order or share.jobs:
@@ -24,7 +25,7 @@ def ends_of(share, jobs, groups=None):
             ended[share.finish(now)] = now
         if order and arrival <= now:
             job = order.pop(0)
-            share.add(now, jobs[job][1], jobs[job][2], job, groups[job] if groups else STEPS)
+            share.add(now, jobs[job][1], jobs[job][2], job, groups[job] if groups else STEPS, 1.0, job in sleepy)
         share.settle()
     return ended
 
@@ -128,6 +129,30 @@ def test_a_daemon_in_a_group_gets_half_and_in_the_root_a_part_for_each_thread():
     groups = [*[STEPS] * 10, DAEMON, DAEMON]
     assert ends_of(Machine(3.0, "group"), jobs, groups)[-1] == pytest.approx(2.0)
     assert ends_of(Machine(3.0, "root"), jobs, groups)[-1] == pytest.approx(1.5)
+
+
+def test_where_steps_want_all_cores_a_sleepy_thread_gets_its_crowded_share():
+    """A quarter of the core that it could use, and all that steps leave. Without `crowded_share` it would always end at 1."""
+    thread = (0.0, 1.0, 1.0)
+    for steps, sleepy, ends_s in (([(0.0, 9.0, 1.0)], [1], 1.0), ([(0.0, 9.0, 1.0)] * 2, [2], 4.0)):
+        machine, groups = Machine(2.0, crowded_share=0.25), [*[STEPS] * len(steps), DAEMON]
+        assert ends_of(machine, [*steps, thread], groups, sleepy)[-1] == pytest.approx(ends_s)
+        assert ends_of(Machine(2.0, crowded_share=0.25), [*steps, thread], groups)[-1] == pytest.approx(1.0)
+    # Steps could use 1.5 cores, which leaves half a core.
+    groups = [STEPS, DAEMON]
+    assert ends_of(Machine(2.0, crowded_share=0.25), [(0.0, 9.0, 1.5), thread], groups, [1])[-1] == 2.0
+    groups = [STEPS, STEPS, DAEMON, DAEMON]
+    found = ends_of(Machine(2.0, "root", 0.25), [*[(0.0, 9.0, 1.0)] * 2, thread, thread], groups, [2, 3])
+    assert found[-2:] == [4.0, 4.0]
+
+
+@pytest.mark.parametrize(("others", "ends_s"), [(1, 1.0), (2, 4.0)])
+def test_on_a_host_the_steps_of_any_machine_crowd_a_daemon(others, ends_s):
+    host = Host(2.0)
+    first, second = (host.attach(Machine(2.0, crowded_share=0.25)) for _ in range(2))
+    jobs = [*[(0.0, 9.0, 1.0)] * others, (0.0, 1.0, 1.0)]
+    found = ends_of(host, jobs, [*[first + STEPS] * others, second + DAEMON], [others])
+    assert found[-1] == pytest.approx(ends_s)
 
 
 def test_removed_job_gives_its_share_back():

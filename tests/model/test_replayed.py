@@ -86,3 +86,12 @@ def test_what_two_steps_wrote_waits_for_one_disk_which_a_farm_may_state(farm, en
     slow = costs.with_daemon(replace(costs.daemon, sync_byte_s=1e-9, write_byte_cpu_s=1e-9))
     trace = simulated(graph, [a_request(0)], slow, farm)
     assert trace.builds["completed_s"].tolist() == pytest.approx([ends_s])
+
+
+def test_a_run_and_a_copy_wait_for_the_disk_whatever_they_wrote():
+    """Unmounts and commits (`sync_latency_s`), side by side. Without the phases in `Costing` the build ends at 4."""
+    graph = a_graph(source(), run("one", 0), run("two", 0), copy("both", 1, 2, "/x"))
+    costs = ideal(*((f"RUN {name}", {"cpu": 2.0}) for name in ("one", "two")))
+    slow = costs.with_daemon(replace(costs.daemon, sync_latency_s=0.5))
+    trace = simulated(graph, [a_request(0)], slow, a_farm(cpus=1.0))
+    assert trace.builds["completed_s"].tolist() == pytest.approx([4.0 + 2 * 0.5])

@@ -177,6 +177,7 @@ def validate_verb(commands: Commands) -> Parser:
     add_sets(verb)
     verb.add_argument("-k", dest="times", type=count_of, default=3, metavar="K", help="replays of each (default 3)")
     verb.add_argument("--profile", metavar="FILE", help="to predict with, instead of the scenarios' own")
+    verb.add_argument("--start", metavar="FILE", help="a suite's profile, which fits on other scenarios begin with")
     add_as_is_flags(verb)
     verb.add_argument(
         "--keep", metavar="DIR", help="keep traces in DIR/NAME/1, ...; what is there is not replayed again"

@@ -29,6 +29,9 @@ _PREFIX = re.compile(r"^\[(?P<inside>[^\]]*?)\s*(?P<number>\d+/\d+)\] (?P<comman
 _PLATFORM = re.compile(r"^\w+/\w+(/\w+)?$")
 _LOADS = re.compile(r"\bload (build definition|metadata|\.dockerignore)")
 _SHORT_S = 1e-6
+_BOOT_CPU_S = (
+    0.08  # of a daemon and its first build (corpus: intercept of what 39 daemons took over their builds and steps)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Observation:
     """A trace made ready for fits: its executions in order of start, and the machines they ran on.
 
     `clients`: runner and start of each client, and how much of the runner's cores it took itself: a replay's run there.
+    `cpu_s`: core-seconds of all daemons and their steps, where they were counted.
     """
 
     name: str
@@ -86,6 +90,7 @@ class Observation:
     slowdowns: Mapping[str, float] = field(default_factory=dict)
     clients: tuple[tuple[int, float], ...] = ()
     client_cpu_s: float = 0.0
+    cpu_s: float | None = None
 
 
 def observe(
@@ -108,22 +113,44 @@ def observe(
         name=where,
         executions=tuple(sorted(found, key=lambda one: (one.started_s, one.completed_s))),
         runners=runners,
-        host=_runner(_mapping(host)) if host else None,
+        host=without(_runner(_mapping(host)), lost_share(trace)) if host else None,
         slowdowns={name: factor for name, factor in slow.items() if factor != 1.0},
-        clients=_clients(trace),
+        clients=clients_of(trace),
         client_cpu_s=client_cpu_s(trace),
+        cpu_s=_counted_cpu_s(trace),
     )
 
 
 def client_cpu_s(trace: Trace) -> float:
     """What a replay's client took of the machine, in the mean; 0: not measured, or not on the runners' machine."""
     took_s = trace.meta.machine.get("clients_cpu_s")
-    clients = len(_clients(trace))
+    clients = len(clients_of(trace))
     return float(took_s) / clients if isinstance(took_s, float) and clients else 0.0
 
 
-def _clients(trace: Trace) -> tuple[tuple[int, float], ...]:
-    """One a request and runner: a bake's targets have one in common."""
+def _counted_cpu_s(trace: Trace) -> float | None:
+    """What the runners' cgroups counted, but for the daemons' starts; None: nobody did, or exports are in it."""
+    runners = _mapping(trace.meta.machine.get("runners"))
+    counted = [_mapping(one).get("cpu_s") for one in runners.values()]
+    has_exports = any(row["kind"] == "export" for row in _named(trace, "steps"))
+    if not counted or has_exports or not all(isinstance(one, float) for one in counted):
+        return None
+    return sum(_number(one) - _BOOT_CPU_S for one in counted)
+
+
+def lost_share(trace: Trace) -> float:
+    """What others, and the hypervisor, took of a replay's machine meanwhile; 0: not measured."""
+    during = _mapping(_mapping(trace.meta.machine.get("load")).get("during"))
+    return sum(_number(during.get(name) or 0.0) for name in ("others", "stolen"))
+
+
+def without(host: Runner, share: float) -> Runner:
+    """A machine of which a share of the cores' time goes elsewhere."""
+    return replace(host, cpus=host.cpus * (1.0 - share))
+
+
+def clients_of(trace: Trace) -> tuple[tuple[int, float], ...]:
+    """Runner and start of each client: one a request and runner: a bake's targets have one in common."""
     found: dict[tuple[Cell, int], float] = {}
     for row in _named(trace, "builds"):
         if row["started_s"] is not None and row["runner"] is not None:
@@ -229,6 +256,9 @@ def _tails(builds: Mapping[int, Mapping[str, Cell]], trace: Trace, platform_of: 
         if row["completed_s"] is not None and row["kind"] != "overhead":
             at = _whole(row["build"])
             last_s[at] = max(last_s.get(at, 0.0), _number(row["completed_s"]))
+    of_request: dict[Cell, list[float]] = defaultdict(list)
+    for at, ended_s in last_s.items():
+        of_request[builds[at]["request"]].append(ended_s)
     found = []
     targets = {(build["request"], build["target"]) for build in builds.values()}
     requests = Counter(request for request, _ in targets)
@@ -239,7 +269,9 @@ def _tails(builds: Mapping[int, Mapping[str, Cell]], trace: Trace, platform_of: 
             ended_s = _number(build["completed_s"])
             if ended_s - last_s[at] > _SHORT_S:
                 platform = platform_of.get(runner, "")
-                found.append(Execution(runner, at, "history record", kind, platform, last_s[at], ended_s))
+                # A base's may wait for the targets that are built on it (semantics 13.1).
+                is_whole = not any(last_s[at] < other_s < ended_s for other_s in of_request[build["request"]])
+                found.append(Execution(runner, at, "history record", kind, platform, last_s[at], ended_s, is_whole))
     return found
 
 

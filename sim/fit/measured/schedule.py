@@ -18,7 +18,7 @@ from simpy.events import Event, Timeout
 
 from sim.fit.measured.executions import Execution, Observation
 from sim.graph.types import Graph, Step
-from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, Build, Edge, Phase, Work
+from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, SLEEPY_CPU, Build, Edge, Phase, Work
 from sim.model.buildkit.phases import Costing
 from sim.model.engine import HostEngine, RunnerEngine, with_disk
 from sim.model.plan.compiled import Compiled
@@ -38,7 +38,7 @@ class Spent:
     """Seconds by execution: in all, and by what they were spent on.
 
     `daemon`: BuildKit's own share of a RUN; `wait`: time that needs no resource; `cpu`: the command's (of a COPY or a source
-    the daemon's for it); `rest`: network and disk.
+    the daemon's for it); `rest`: network and disk. `cpu_s`: core-seconds of all, clients left out.
     """
 
     took_s: Seconds
@@ -46,6 +46,7 @@ class Spent:
     wait: Seconds
     cpu: Seconds
     rest: Seconds
+    cpu_s: float
 
 
 class Schedule:
@@ -80,7 +81,7 @@ class Schedule:
         machines = {at: with_disk(machine, daemon) for at, machine in seen.runners.items()}
         engines = {
             at: (
-                RunnerEngine(env, machine, daemon.daemon_cgroup, host),
+                RunnerEngine(env, machine, daemon.daemon_cgroup, host, daemon.crowded_share),
                 Costing(profile, 0, seen.slowdowns, Versioned(), machine),
             )
             for at, machine in machines.items()
@@ -106,7 +107,9 @@ class Schedule:
                 if runner in engines:
                     Timeout(env, started_s).callbacks.append(partial(_beside, engines[runner][0], seen.client_cpu_s))
         env.run()
-        return Spent(table.sum(axis=0), *table)
+        clients_s = seen.client_cpu_s * sum(runner in engines for runner, _ in seen.clients)
+        counted_s = sum(engine.cpu_s for engine, _ in engines.values()) - clients_s
+        return Spent(table.sum(axis=0), table[0], table[1], table[2], table[3], counted_s)
 
     def _hashed_from_s(self, copy: Execution, hash_s: float) -> float:
         """When the hashing for a COPY began: with the end of a step before it; beside others it takes longer than alone."""
@@ -120,16 +123,18 @@ class Schedule:
     ) -> list[tuple[int, list[Phase]]]:
         """The phases of an execution one by one, each with the share that it counts for."""
         if one.kind == "preamble":
-            return [(0, [(DAEMON_CPU, _preamble_s(one, daemon), 1.0)])]
+            if "load metadata" in one.name:
+                return [(1, [(DELAY, daemon.metadata_latency_s, 0.0)])]
+            return [(0, [(SLEEPY_CPU, _preamble_s(one, daemon), 1.0)])]
         if one.kind in ("tail", "bake tail"):
             own_s = daemon.bake_target_cpu_s if one.kind == "bake tail" else 0.0
-            record: Phase = (DAEMON_CPU, daemon.tail_cpu_s + own_s, daemon.tail_cores)
+            record: Phase = (SLEEPY_CPU, daemon.tail_cpu_s + own_s, daemon.tail_cores)
             return [(1, [(DELAY, daemon.tail_latency_s, 0.0)]), (0, [record])]
         if one.kind == "opening":
             loads = daemon.definition_cpu_s + daemon.dockerignore_cpu_s
-            work: Phase = (DAEMON_CPU, daemon.open_cpu_s, daemon.open_cores)
+            work: Phase = (SLEEPY_CPU, daemon.open_cpu_s, daemon.open_cores)
             latency_s = daemon.client_latency_s + daemon.metadata_latency_s
-            return [(1, [(DELAY, latency_s, 0.0)]), (0, [work]), (0, [(DAEMON_CPU, loads, 1.0)])]
+            return [(1, [(DELAY, latency_s, 0.0)]), (0, [work]), (0, [(SLEEPY_CPU, loads, 1.0)])]
         if one.kind == "export":
             return [(2, [(DAEMON_CPU, cost.cpu_s, cost.threads)])]
         edge = Edge(self._owner, at, at, False)
@@ -215,7 +220,7 @@ def _step(at: int, one: Execution) -> Step:
 
 
 def _preamble_s(one: Execution, daemon: Daemon) -> float:
-    """What BuildKit loads first; the metadata of an image are a question to a registry, which uses nothing here."""
+    """The work of what BuildKit loads first."""
     if "load build definition" in one.name:
         return daemon.definition_cpu_s
     return daemon.dockerignore_cpu_s if "load .dockerignore" in one.name else 0.0
@@ -223,4 +228,4 @@ def _preamble_s(one: Execution, daemon: Daemon) -> float:
 
 def _share(phase: Phase) -> int:
     kind = phase[0]
-    return 1 if kind == DELAY else 2 if kind in (CPU, DAEMON_CPU) else 3
+    return 1 if kind == DELAY else 2 if kind in (CPU, DAEMON_CPU, SLEEPY_CPU) else 3

@@ -35,8 +35,11 @@ class Seen:
     source: str
 
 
-SHOWN = tuple(name for name in FITTED if name != "sync_byte_s")
-"""What a suite's schedules can tell. Its writes stand alone: `write_byte_cpu_s` takes the wait for the disk, too."""
+_UNSEEN = ("sync_byte_s", "sync_latency_s", "crowded_share", *_LOADS)
+SHOWN = tuple(name for name in FITTED if name not in _UNSEEN)
+"""What a suite's schedules can tell. Its builds stand alone: `write_byte_cpu_s` takes the wait for the disk, too, `run_cpu_s`
+that for an unmount, and no core is crowded. What BuildKit loads first has medians of its own.
+"""
 
 
 def constants_of(suite: Suite, daemon: Daemon) -> list[ConstantFit]:

@@ -15,13 +15,13 @@ from sim.profile.cost import Cost
 from sim.workload.request import Request
 
 QUEUED, RUNNING, DONE, FAILED, GONE = range(5)
-DELAY, CPU, DAEMON_CPU, NETWORK, READ, WRITE, TOGETHER = range(7)
+DELAY, CPU, DAEMON_CPU, SLEEPY_CPU, NETWORK, READ, WRITE, TOGETHER = range(8)
 
 Phase = tuple[int, float, float]
 """A resource, an amount of work on it, and the most of it that the work can use at a time.
 
-Seconds of `DELAY`, core-seconds of a step's or the daemon's own `CPU`, bytes for the rest. `(TOGETHER, n, 0)` starts the next
-n phases at once.
+Seconds of `DELAY`, core-seconds of a step's or the daemon's own `CPU`, bytes for the rest. `SLEEPY_CPU`: the daemon's, of
+threads that sleep and wake often (`Daemon.crowded_share`). `(TOGETHER, n, 0)` starts the next n phases at once.
 """
 
 T = TypeVar("T")

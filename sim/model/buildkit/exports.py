@@ -231,6 +231,9 @@ class Exporter:
         job = _Job(vertex, phases, self._written)
         job.sent_bytes = streamed_bytes
         job.start()
+        if streamed_bytes and constants.client_byte_cpu_s:  # who receives it works beside the daemon
+            client_s = streamed_bytes * constants.client_byte_cpu_s
+            self.engine.work(Work([(DAEMON_CPU, client_s, 1.0)]), lambda _: None)
 
     def _written(self, job: _Job) -> None:
         vertex = job.vertex

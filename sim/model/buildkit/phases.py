@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import inf
 
-from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, NETWORK, READ, TOGETHER, WRITE, Edge, Phase
-from sim.model.plan.compiled import CONTEXT, EXEC, PREAMBLE
+from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, NETWORK, READ, SLEEPY_CPU, TOGETHER, WRITE, Edge, Phase
+from sim.model.plan.compiled import CONTEXT, COPY, EXEC, PREAMBLE, SOURCE
 from sim.model.store.versioned import Versioned
 from sim.profile import Profile
 from sim.profile.cost import Cost
@@ -50,7 +50,7 @@ class Costing:
         index = edge.index
         kind = edge.compiled.kinds[index]
         if kind == PREAMBLE:
-            return [(DAEMON_CPU, cost.cpu_s, 1.0)]
+            return [(SLEEPY_CPU, cost.cpu_s, 1.0)]
         factor = 1.0
         if cost.spread:
             attempt = self._attempts.get(edge.key, 0)
@@ -64,15 +64,16 @@ class Costing:
             sent = edge.sent_bytes
             return [
                 (NETWORK, sent, edge.owner.request.uplink_bytes_per_s),
-                (DAEMON_CPU, cpu_s + sent * constants.context_byte_cpu_s, 1.0),
+                (SLEEPY_CPU, cpu_s + sent * constants.context_byte_cpu_s, 1.0),
                 (WRITE, sent, inf),
             ]
         if kind != EXEC:
+            synced_s = constants.sync_latency_s if kind == COPY else 0.0
             return [
-                (DELAY, cost.latency_s * factor, 0.0),
+                (DELAY, cost.latency_s * factor + synced_s, 0.0),
                 (NETWORK, cost.download_bytes * factor, inf),
                 (READ, cost.read_bytes * factor, inf),
-                (DAEMON_CPU, cpu_s, cost.threads),
+                (DAEMON_CPU if kind == SOURCE else SLEEPY_CPU, cpu_s, cost.threads),
                 (DAEMON_CPU, written_bytes * constants.write_byte_cpu_s, 1.0),
                 (WRITE, written_bytes, inf),
             ]
@@ -117,7 +118,8 @@ class Costing:
             attempt = self._attempts.get(edge.key, 0)
             run_cpu_s *= self._profile.variation.factor("run_cpu_s", self._seed, edge.key, attempt)
         if self._share_varies:
-            edge.weight = self._profile.variation.weight(self._seed, edge.key, self._attempts.get(edge.key, 0))
+            attempt = self._attempts.get(edge.key, 0)
+            edge.weight = self._profile.variation.weight(self._seed, edge.key, attempt, cpu_s)
         own_s = run_cpu_s / min(constants.run_cores, cpus)
         phases = [(DAEMON_CPU, run_cpu_s, constants.run_cores)]
         if cost.overlap:
@@ -129,4 +131,7 @@ class Costing:
         else:
             edge.alone_s = own_s + sum(took_s for _, took_s in parts)
         phases += [phase for phase, _ in parts]
+        if constants.sync_latency_s:
+            phases.append((DELAY, constants.sync_latency_s, 0.0))
+            edge.alone_s += constants.sync_latency_s
         return phases

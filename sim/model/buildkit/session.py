@@ -12,7 +12,7 @@ from functools import partial
 
 from sim.model.buildkit.daemon import Daemon
 from sim.model.buildkit.delivery import Delivery
-from sim.model.buildkit.edge import DAEMON_CPU, DELAY, Edge, Work
+from sim.model.buildkit.edge import DAEMON_CPU, DELAY, SLEEPY_CPU, Edge, Work
 from sim.model.buildkit.solve import Command, Solve
 from sim.model.plan.compiled import Compiled
 from sim.model.record import Recorder
@@ -89,7 +89,7 @@ class Session(Command):
         for solve in self.solves.values():
             varied_s = latency_s * profile.variation.factor("client_latency_s", seed, solve.build)
             solve.work(
-                [(DELAY, varied_s, 0.0), (DAEMON_CPU, constants.open_cpu_s, constants.open_cores)],
+                [(DELAY, varied_s, 0.0), (SLEEPY_CPU, constants.open_cpu_s, constants.open_cores)],
                 partial(_open, solve),
             )
 

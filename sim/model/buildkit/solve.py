@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from sim.model.buildkit.daemon import Daemon
 from sim.model.buildkit.delivery import Delivery
-from sim.model.buildkit.edge import DAEMON_CPU, DELAY, FAILED, Edge, Phase
+from sim.model.buildkit.edge import DELAY, FAILED, SLEEPY_CPU, Edge, Phase
 from sim.model.buildkit.search import IDLE, Search
 from sim.model.plan.compiled import CONTEXT, PREAMBLE, Compiled
 from sim.model.record import Recorder
@@ -115,7 +115,7 @@ class Solve(Search):
         tail_cpu_s = constants.tail_cpu_s * daemon.profile.variation.factor("tail_cpu_s", daemon.seed, self.build)
         tail.phases = [
             (DELAY, constants.tail_latency_s, 0.0),
-            (DAEMON_CPU, tail_cpu_s + self.session.target_cpu_s, constants.tail_cores),
+            (SLEEPY_CPU, tail_cpu_s + self.session.target_cpu_s, constants.tail_cores),
         ]
         self._tail = tail
         tail.name = HISTORY

@@ -9,7 +9,8 @@ ends when the clock reaches its start plus its work. A change costs O(classes + 
 A change is any number of `add`, `remove` and `finish` at one time, then one `settle`.
 
 A `Machine` has two groups that share its capacity, as the cgroups of BuildKit's steps and of its daemon do
-(buildkit-semantics 10); a `Host` has several machines. What one leaves unused goes to the others.
+(buildkit-semantics 10); a `Host` has several machines. What one leaves unused goes to the others. Where steps want all
+cores, those threads of the daemon that sleep and wake get only `crowded_share` of what they could use, if that is less.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ Job = list[object]
 class _Class:
     """All jobs of one cap and weight in a group: a clock, its rate now, and a heap of jobs."""
 
-    __slots__ = ("cap", "clock", "group", "heap", "jobs", "level", "rate", "weight")
+    __slots__ = ("cap", "clock", "group", "heap", "is_sleepy", "jobs", "level", "rate", "weight")
 
-    def __init__(self, cap: float, weight: float, group: Group) -> None:
+    def __init__(self, cap: float, weight: float, group: Group, is_sleepy: bool) -> None:
         self.cap = cap
+        self.is_sleepy = is_sleepy
         self.weight = weight
         self.level = cap / weight  # of the share of a job of weight 1: above it the cap is what holds it back
         self.group = group
@@ -46,7 +48,7 @@ class _Class:
 class Group:
     """Jobs that share an allowance max-min fairly. `work_done` is what they got so far."""
 
-    __slots__ = ("_active", "_by_cap", "busy", "first", "jobs", "weights", "work_done")
+    __slots__ = ("_active", "_by_cap", "_sleepy", "busy", "first", "jobs", "weights", "work_done")
 
     def __init__(self) -> None:
         self.jobs = 0
@@ -55,16 +57,20 @@ class Group:
         self.work_done = 0.0
         self.first: _Class | None = None
         self._by_cap: dict[float, _Class] = {}  # of weight 1
+        self._sleepy: dict[float, _Class] = {}
         self._active: list[_Class] = []  # with jobs, lowest cap first
 
-    def add(self, work: float, cap: float, owner: object, number: int, weight: float = 1.0) -> Job:
+    def add(
+        self, work: float, cap: float, owner: object, number: int, weight: float = 1.0, is_sleepy: bool = False
+    ) -> Job:
         """Start a job."""
         if weight != 1.0:
-            kind = _Class(cap, weight, self)
+            kind = _Class(cap, weight, self, is_sleepy)
         else:
-            found = self._by_cap.get(cap)
+            by_cap = self._sleepy if is_sleepy else self._by_cap
+            found = by_cap.get(cap)
             if found is None:
-                found = self._by_cap[cap] = _Class(cap, 1.0, self)
+                found = by_cap[cap] = _Class(cap, 1.0, self, is_sleepy)
             kind = found
         if not kind.jobs:
             # An empty class starts anew, so that clocks stay small and exact.
@@ -93,6 +99,13 @@ class Group:
         total = 0.0
         for kind in self._active:
             total += kind.cap * kind.jobs
+        return total
+
+    def demand_in_crowd(self, crowded_share: float) -> float:
+        """What they could use where other cores are busy: sleepy ones this share."""
+        total = 0.0
+        for kind in self._active:
+            total += kind.cap * kind.jobs * (crowded_share if kind.is_sleepy else 1.0)
         return total
 
     def caps(self) -> list[float]:
@@ -154,13 +167,22 @@ class FairShare:
         elapsed = now - self._now
         return sum(group.work_done + (group.busy * elapsed if group.jobs else 0.0) for group in groups)
 
-    def add(self, now: float, work: float, cap: float, owner: object, group: int = STEPS, weight: float = 1.0) -> Job:
+    def add(
+        self,
+        now: float,
+        work: float,
+        cap: float,
+        owner: object,
+        group: int = STEPS,
+        weight: float = 1.0,
+        is_sleepy: bool = False,
+    ) -> Job:
         """Start a job of `work`, at most `cap` at a time."""
         if now > self._now:
             self._advance(now)
         self._arrivals += 1
         self.jobs += 1
-        return self._groups[group].add(work, cap, owner, self._arrivals, weight)
+        return self._groups[group].add(work, cap, owner, self._arrivals, weight, is_sleepy)
 
     def remove(self, now: float, job: Job) -> float:
         """Take a job out before its end; returns the work left."""
@@ -212,10 +234,11 @@ class FairShare:
 class Machine(FairShare):
     """One runner's resource of some capacity, shared by a group of steps and a group of the daemon's threads."""
 
-    __slots__ = ("_daemon", "_steps", "capacity", "daemon_cgroup")
+    __slots__ = ("_daemon", "_steps", "capacity", "crowded_share", "daemon_cgroup")
 
-    def __init__(self, capacity: float, daemon_cgroup: DaemonCgroup = "group") -> None:
+    def __init__(self, capacity: float, daemon_cgroup: DaemonCgroup = "group", crowded_share: float = 1.0) -> None:
         self.capacity = capacity
+        self.crowded_share = min(1.0, crowded_share)
         self.daemon_cgroup = daemon_cgroup
         self._steps, self._daemon = Group(), Group()
         super().__init__([self._steps, self._daemon])
@@ -232,10 +255,12 @@ class Machine(FairShare):
         if not steps.jobs:
             self._first = daemon
             return daemon.fill(allowance)
+        wanted, crowded = steps.demand(), daemon.demand_in_crowd(self.crowded_share)
         if self.daemon_cgroup == "group":
-            of_steps = min(steps.demand(), max(allowance / 2, allowance - daemon.demand()))
+            fair = allowance / 2
         else:
-            of_steps = split(allowance, [steps.demand(), *daemon.caps()])[0]
+            fair = split(allowance, [wanted, *daemon.caps()])[0]
+        of_steps = min(wanted, max(fair, allowance - crowded))
         first, second = steps.fill(of_steps), daemon.fill(allowance - of_steps)
         self._first = steps if first <= second else daemon
         return first if first <= second else second
@@ -254,68 +279,9 @@ class Machine(FairShare):
         """What all its jobs could use together."""
         return min(self.capacity, self._steps.demand() + self._daemon.demand())
 
-
-class Pipe:
-    """A resource without groups and caps, as a disk is: every job has an equal share, so one clock is enough.
-
-    As `FairShare`, but that all jobs are of one kind.
-    """
-
-    __slots__ = ("_arrivals", "_clock", "_heap", "_now", "capacity", "jobs", "next_end_s")
-
-    def __init__(self, capacity: float) -> None:
-        self.capacity = capacity
-        self.jobs = 0
-        self.next_end_s = inf
-        self._clock = 0.0
-        self._now = 0.0
-        self._arrivals = 0
-        self._heap: list[Job] = []
-
-    def add(
-        self, now: float, work: float, _cap: float, owner: object, _group: int = STEPS, _weight: float = 1.0
-    ) -> Job:
-        """Start a job of `work`."""
-        if self.jobs:
-            self._clock += (now - self._now) * self.capacity / self.jobs
-        else:
-            self._clock = 0.0
-            self._heap.clear()
-        self._now = now
-        self._arrivals += 1
-        self.jobs += 1
-        job: Job = [self._clock + work, self._arrivals, owner]
-        heappush(self._heap, job)
-        return job
-
-    def remove(self, now: float, job: Job) -> float:
-        """Take a job out before its end; returns the work left."""
-        self._clock += (now - self._now) * self.capacity / self.jobs
-        self._now = now
-        self.jobs -= 1
-        job[2] = None
-        left: float = job[0] - self._clock  # type: ignore[operator]
-        return left if left > 0.0 else 0.0
-
-    def finish(self, now: float) -> object:
-        """End the job whose end `next_end_s` is; returns its owner."""
-        job = heappop(self._heap)
-        self._clock = job[0]  # type: ignore[assignment]
-        self._now = now
-        self.jobs -= 1
-        return job[2]
-
-    def settle(self) -> float:
-        """After a change; returns (and keeps) when the next job ends."""
-        if not self.jobs:
-            self.next_end_s = inf
-            return inf
-        heap = self._heap
-        while heap[0][2] is None:
-            heappop(heap)
-        wait = (heap[0][0] - self._clock) * self.jobs / self.capacity  # type: ignore[operator]
-        self.next_end_s = end_s = self._now + wait if wait > 0.0 else self._now
-        return end_s
+    def demand_in_crowd(self) -> float:
+        """The same where other machines keep the host busy."""
+        return min(self.capacity, self._steps.demand() + self._daemon.demand_in_crowd(self.crowded_share))
 
 
 class Host(FairShare):
@@ -341,12 +307,23 @@ class Host(FairShare):
     def _share_out(self) -> float:
         busy = [machine for machine in self._machines if machine.busy_groups]
         soonest = inf
-        for machine, allowance in zip(busy, split(self.capacity, [one.demand() for one in busy]), strict=True):
+        for machine, allowance in zip(busy, self._allowances(busy), strict=True):
             wait = machine.share_out(allowance)
             if wait < soonest:
                 soonest = wait
                 self._first = machine._first
         return soonest
+
+    def _allowances(self, busy: list[Machine]) -> list[float]:
+        """An equal share each, of its daemon's work the crowded part first; what that leaves goes to the rest of it."""
+        demands = [one.demand() for one in busy]
+        crowded = [one.demand_in_crowd() for one in busy]
+        parts = split(self.capacity, crowded)
+        left = self.capacity - sum(parts)
+        if left <= 0.0 or crowded == demands:
+            return parts
+        more = split(left, [wants - has for wants, has in zip(demands, parts, strict=True)])
+        return [has + gets for has, gets in zip(parts, more, strict=True)]
 
 
 def split(capacity: float, demands: list[float]) -> list[float]:

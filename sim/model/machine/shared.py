@@ -15,7 +15,8 @@ from typing import Any
 from simpy import Environment
 from simpy.events import NORMAL
 
-from sim.model.machine.fair_share import STEPS, FairShare, Job, Pipe
+from sim.model.machine.fair_share import STEPS, FairShare, Job
+from sim.model.machine.pipe import Pipe
 
 _OBJECTS_A_LOOK = 100_000
 
@@ -69,9 +70,17 @@ class Shared:
         self._firing = False
         self._callbacks: list[Callable[[Any], None]] = [self._fire]
 
-    def add(self, work: float, cap: float, owner: object, group: int = STEPS, weight: float = 1.0) -> Job:
+    def add(
+        self,
+        work: float,
+        cap: float,
+        owner: object,
+        group: int = STEPS,
+        weight: float = 1.0,
+        is_sleepy: bool = False,
+    ) -> Job:
         """Start a job."""
-        job = self.share.add(self._env._now, work, cap, owner, group, weight)
+        job = self.share.add(self._env._now, work, cap, owner, group, weight, is_sleepy)
         if not self._firing:
             end_s = self.share.settle()
             if end_s < self._armed_s:
