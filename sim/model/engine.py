@@ -29,7 +29,7 @@ from sim.model.buildkit.edge import (
 )
 from sim.model.machine.fair_share import DAEMON, STEPS, DaemonCgroup, FairShare, Host, Machine
 from sim.model.machine.pipe import Pipe
-from sim.model.machine.shared import Shared, Timer
+from sim.model.machine.shared import Clock, Shared, Timer
 from sim.profile.cost import Daemon
 from sim.scenario.farm import Runner
 
@@ -61,12 +61,12 @@ class RunnerEngine(Engine):
     """
 
     __slots__ = (
+        "_clock",
         "_cpu",
         "_cpu_share",
         "_cpus",
         "_daemon_group",
         "_disk",
-        "_env",
         "_network",
         "_network_cap",
         "_on_host",
@@ -83,7 +83,7 @@ class RunnerEngine(Engine):
         host: HostEngine | None = None,
         crowded_share: float = 1.0,
     ) -> None:
-        self._env = env
+        self._clock = Clock(env)
         self._runner = runner
         self._on_host = host
         self._cpus = Machine(runner.cpus, daemon_cgroup, crowded_share)
@@ -107,12 +107,12 @@ class RunnerEngine(Engine):
     @property
     def now(self) -> float:
         """Seconds since the start."""
-        return self._env._now
+        return self._clock.now
 
     @property
     def cpu_s(self) -> float:
         """Core-seconds done so far."""
-        return self._cpu_share.done_by(self._env._now, self._cpus.groups)
+        return self._cpu_share.done_by(self._clock.now, self._cpus.groups)
 
     def cpu_done_s(self, at_s: float) -> float:
         """Core-seconds done by a time at which nothing has changed yet since the last event."""
@@ -125,7 +125,9 @@ class RunnerEngine(Engine):
 
     def later(self, delay_s: float, call: Callable[[T], None], about: T) -> None:
         """Call `call(about)` in `delay_s` seconds."""
-        Timer(self._env, delay_s if delay_s > 0.0 else 0.0, about, [lambda timer: call(timer._value)])
+        now_s = self._clock.now
+        at_s = now_s + delay_s if delay_s > 0.0 else now_s
+        Timer(self._clock, at_s, about, [lambda timer: call(timer._value)])
 
     def work(self, work: W, then: Callable[[W], None]) -> None:
         """Carry out the phases of `work`, then call `then(work)`; never at once, so that chains of free steps don't nest."""
@@ -133,7 +135,7 @@ class RunnerEngine(Engine):
         work.phase = 0
         work.engine = self
         if not self._next_phase(work):
-            work.job = Timer(self._env, 0.0, work, _DELAY_OVER)
+            work.job = Timer(self._clock, self._clock.now, work, _DELAY_OVER)
 
     def stop(self, work: Work) -> None:
         """Stop carrying out. `work.cpu_s` becomes what was used."""
@@ -179,7 +181,7 @@ class RunnerEngine(Engine):
                     continue
                 amount, kind = amount / cap, DELAY
             if kind == DELAY:
-                work.job = Timer(self._env, amount, work, _DELAY_OVER)
+                work.job = Timer(self._clock, self._clock.now + amount, work, _DELAY_OVER)
                 return True
             if kind == TOGETHER:
                 count = int(amount)

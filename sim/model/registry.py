@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from math import inf
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from sim.model.buildkit.edge import DAEMON_CPU, DELAY, NETWORK, TOGETHER, WRITE, Engine, Phase, Work
 from sim.profile.constants import UNPACK_CORES
 from sim.profile.cost import Daemon
 
-GZIP, ZSTD, ESTARGZ, UNCOMPRESSED = range(4)
+GZIP: Final = 0
+ZSTD: Final = 1
+ESTARGZ: Final = 2
+UNCOMPRESSED: Final = 3
 CONNECTIONS = 4  # of a daemon to one registry, pushes and pulls together (buildkit util/resolver/limited/group.go)
 REGISTRY = "registry"
 
@@ -160,7 +163,10 @@ class Pull:
             self._done(self)
 
 
-_QUEUED, _LOADING, _LOADED, _UNPACKING = range(4)
+_QUEUED: Final = 0
+_LOADING: Final = 1
+_LOADED: Final = 2
+_UNPACKING: Final = 3
 
 
 class _Coming(Work):

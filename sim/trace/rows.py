@@ -8,6 +8,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from math import nan
+from struct import error as StructError
+from struct import pack
 from typing import Any, Literal
 
 import numpy as np
@@ -55,11 +57,11 @@ class Rows:
         for name, values in zip(COLUMNS[self._kind], zip(*rows, strict=True), strict=True):
             code_of = self._codes.get(name)
             if code_of is None:
-                self._columns[name] += _numbers("q" if name == KEY else "d", values)
+                self._columns[name].frombytes(_numbers("q" if name == KEY else "d", values))
                 continue
             try:
-                self._columns[name] += array("i", map(code_of.get, values))  # type: ignore[arg-type]
-            except TypeError:  # there is a new word
+                self._columns[name].frombytes(pack(f"{len(values)}i", *map(code_of.get, values)))
+            except StructError:  # there is a new word
                 labels = self._labels[name]
                 for value in dict.fromkeys(values):
                     if value not in code_of:
@@ -68,10 +70,10 @@ class Rows:
                 self._columns[name].extend(map(code_of.__getitem__, values))
 
 
-def _numbers(typecode: Literal["q", "d"], values: Sequence[Any]) -> array[Any]:
-    """A column of numbers from its values."""
+def _numbers(typecode: Literal["q", "d"], values: Sequence[Any]) -> bytes:
+    """A column of numbers from its values: packed, for `array` asks what each one is."""
     try:
-        return array(typecode, values)
-    except TypeError:  # there is a None in it
+        return pack(f"{len(values)}{typecode}", *values)
+    except StructError:  # there is a None in it
         unknown = 0 if typecode == "q" else nan
-        return array(typecode, [unknown if value is None else value for value in values])
+        return pack(f"{len(values)}{typecode}", *[unknown if value is None else value for value in values])

@@ -6,7 +6,7 @@ In: a build, a step of it, the step's final key. Out: `Edge`, the shared state o
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sim.model.plan.compiled import Compiled
 from sim.model.plan.known import Known
@@ -14,8 +14,19 @@ from sim.model.store.contexts import Copy
 from sim.profile.cost import Cost
 from sim.workload.request import Request
 
-QUEUED, RUNNING, DONE, FAILED, GONE = range(5)
-DELAY, CPU, DAEMON_CPU, SLEEPY_CPU, NETWORK, READ, WRITE, TOGETHER = range(8)
+QUEUED: Final = 0
+RUNNING: Final = 1
+DONE: Final = 2
+FAILED: Final = 3
+GONE: Final = 4
+DELAY: Final = 0
+CPU: Final = 1
+DAEMON_CPU: Final = 2
+SLEEPY_CPU: Final = 3
+NETWORK: Final = 4
+READ: Final = 5
+WRITE: Final = 6
+TOGETHER: Final = 7
 
 Phase = tuple[int, float, float]
 """A resource, an amount of work on it, and the most of it that the work can use at a time.

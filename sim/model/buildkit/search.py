@@ -7,6 +7,8 @@ what copies from it fail, then a second look-up by content (early cut-off).
 
 from __future__ import annotations
 
+from typing import Final
+
 from sim.model.buildkit.daemon import Daemon
 from sim.model.buildkit.edge import DONE, FAILED, QUEUED, Build, Edge
 from sim.model.buildkit.shown import Shown
@@ -15,7 +17,12 @@ from sim.model.plan.known import Known
 from sim.model.record import Recorder
 from sim.workload.request import Request
 
-IDLE, WANTED, HELD, READY, FLYING, ENDED = range(6)
+IDLE: Final = 0
+WANTED: Final = 1
+HELD: Final = 2
+READY: Final = 3
+FLYING: Final = 4
+ENDED: Final = 5
 
 
 class Search(Build):

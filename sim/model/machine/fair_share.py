@@ -17,9 +17,10 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 from math import inf
-from typing import Literal
+from typing import Final, Literal
 
-STEPS, DAEMON = range(2)
+STEPS: Final = 0
+DAEMON: Final = 1
 
 DaemonCgroup = Literal["group", "root"]
 """Where a daemon's threads run: in a cgroup that weighs as much as that of all steps, or each for itself beside it."""
@@ -255,7 +256,8 @@ class Machine(FairShare):
         if not steps.jobs:
             self._first = daemon
             return daemon.fill(allowance)
-        wanted, crowded = steps.demand(), daemon.demand_in_crowd(self.crowded_share)
+        wanted, share = steps.demand(), self.crowded_share
+        crowded = daemon.demand() if share == 1.0 else daemon.demand_in_crowd(share)
         if self.daemon_cgroup == "group":
             fair = allowance / 2
         else:

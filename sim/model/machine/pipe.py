@@ -8,35 +8,32 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from math import inf
 
-from sim.model.machine.fair_share import STEPS, Job
+from sim.model.machine.fair_share import STEPS, FairShare, Job
 
 
-class Pipe:
+class Pipe(FairShare):
     """A resource without groups and caps, as a disk is: every job has an equal share, so one clock is enough.
 
-    As `FairShare`, but that all jobs are of one kind.
+    As any `FairShare`, but that all jobs are of one kind.
     """
 
-    __slots__ = ("_arrivals", "_clock", "_heap", "_now", "capacity", "jobs", "next_end_s")
+    __slots__ = ("_clock", "_heap", "capacity")
 
     def __init__(self, capacity: float) -> None:
         self.capacity = capacity
-        self.jobs = 0
-        self.next_end_s = inf
         self._clock = 0.0
-        self._now = 0.0
-        self._arrivals = 0
         self._heap: list[Job] = []
+        super().__init__([])
 
     def add(
         self,
         now: float,
         work: float,
-        _cap: float,
+        cap: float,
         owner: object,
-        _group: int = STEPS,
-        _weight: float = 1.0,
-        _is_sleepy: bool = False,
+        group: int = STEPS,
+        weight: float = 1.0,
+        is_sleepy: bool = False,
     ) -> Job:
         """Start a job of `work`."""
         if self.jobs:

@@ -10,15 +10,34 @@ import gc
 from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
-from typing import Any
+from typing import Any, Final
 
 from simpy import Environment
-from simpy.events import NORMAL
 
 from sim.model.machine.fair_share import STEPS, FairShare, Job
-from sim.model.machine.pipe import Pipe
 
 _OBJECTS_A_LOOK = 100_000
+_NORMAL: Final = 1  # simpy.events.NORMAL
+
+
+class Clock:
+    """SimPy's time, its queue and its numbers for events, at hand: each is looked up once and not for every event."""
+
+    __slots__ = ("_count", "_env", "_queue")
+
+    def __init__(self, env: Environment) -> None:
+        self._env = env
+        self._queue: list[Any] = env._queue
+        self._count: Callable[[], int] = env._eid.__next__
+
+    @property
+    def now(self) -> float:
+        """Seconds since the start."""
+        return self._env._now
+
+    def put(self, at_s: float, timer: Timer) -> None:
+        """Let it fire at a time."""
+        heappush(self._queue, (at_s, _NORMAL, self._count(), timer))
 
 
 class Timer:
@@ -26,15 +45,15 @@ class Timer:
 
     __slots__ = ("_ok", "_value", "callbacks")
 
-    def __init__(self, env: Environment, delay_s: float, value: object, callbacks: list[Callable[[Any], None]]) -> None:
+    def __init__(self, clock: Clock, at_s: float, value: object, callbacks: list[Callable[[Any], None]]) -> None:
         self._ok = True
-        self.set(env, delay_s, value, callbacks)
+        self.set(clock, at_s, value, callbacks)
 
-    def set(self, env: Environment, delay_s: float, value: object, callbacks: list[Callable[[Any], None]]) -> None:
-        """Fire in `delay_s`; one that has fired may be set again. Nobody changes the list, so timers may share one."""
+    def set(self, clock: Clock, at_s: float, value: object, callbacks: list[Callable[[Any], None]]) -> None:
+        """Fire at a time; one that has fired may be set again. Nobody changes the list, so timers may share one."""
         self.callbacks: list[Callable[[Any], None]] | None = callbacks
         self._value = value
-        heappush(env._queue, (env._now + delay_s, NORMAL, next(env._eid), self))  # type: ignore[misc]
+        clock.put(at_s, self)
 
 
 def run(env: Environment) -> None:
@@ -60,11 +79,11 @@ def run(env: Environment) -> None:
 class Shared:
     """A `FairShare` in SimPy's time: `done(owner)` is called when a job ends; what it adds is settled once, together."""
 
-    __slots__ = ("_armed_s", "_callbacks", "_done", "_env", "_firing", "share")
+    __slots__ = ("_armed_s", "_callbacks", "_clock", "_done", "_firing", "share")
 
-    def __init__(self, env: Environment, share: FairShare | Pipe, done: Callable[[object], None]) -> None:
+    def __init__(self, env: Environment, share: FairShare, done: Callable[[object], None]) -> None:
         self.share = share
-        self._env = env
+        self._clock = Clock(env)
         self._done = done
         self._armed_s = inf
         self._firing = False
@@ -80,7 +99,7 @@ class Shared:
         is_sleepy: bool = False,
     ) -> Job:
         """Start a job."""
-        job = self.share.add(self._env._now, work, cap, owner, group, weight, is_sleepy)
+        job = self.share.add(self._clock.now, work, cap, owner, group, weight, is_sleepy)
         if not self._firing:
             end_s = self.share.settle()
             if end_s < self._armed_s:
@@ -89,7 +108,7 @@ class Shared:
 
     def remove(self, job: Job) -> float:
         """Take a job out; returns the work left."""
-        left = self.share.remove(self._env._now, job)
+        left = self.share.remove(self._clock.now, job)
         if not self._firing:
             end_s = self.share.settle()
             if end_s < self._armed_s:
@@ -98,8 +117,8 @@ class Shared:
 
     def _arm(self, end_s: float) -> None:
         self._armed_s = end_s
-        wait_s = end_s - self._env._now  # an ulp below 0 where several jobs end at once
-        Timer(self._env, wait_s if wait_s > 0.0 else 0.0, end_s, self._callbacks)
+        now_s = self._clock.now
+        Timer(self._clock, end_s if end_s > now_s else now_s, end_s, self._callbacks)  # where several end at once
 
     def _fire(self, timer: Timer) -> None:
         armed_s: float = timer._value  # type: ignore[assignment]
@@ -114,5 +133,5 @@ class Shared:
         end_s = share.settle()
         if end_s < inf:
             self._armed_s = end_s
-            wait_s = end_s - self._env._now
-            timer.set(self._env, wait_s if wait_s > 0.0 else 0.0, end_s, self._callbacks)
+            now_s = self._clock.now
+            timer.set(self._clock, end_s if end_s > now_s else now_s, end_s, self._callbacks)

@@ -14,16 +14,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import blake2b
 from math import sqrt
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sim.graph import CacheMount, Graph
 from sim.model.store.contexts import Selection
-from sim.profile import Profile
+from sim.profile import Profile, draws
 from sim.profile.cost import Cost
 from sim.workload.request import Content
 from sim.workload.selection import touches
 
-SOURCE, CONTEXT, COPY, EXEC, MERGE, PREAMBLE = range(6)
+SOURCE: Final = 0
+CONTEXT: Final = 1
+COPY: Final = 2
+EXEC: Final = 3
+MERGE: Final = 4
+PREAMBLE: Final = 5
 KINDS = {"source": SOURCE, "context": CONTEXT, "copy": COPY, "exec": EXEC, "merge": MERGE}
 KIND_NAMES = ("source", "context", "copy", "exec", "merge", "source")
 _MEMO = 512
@@ -230,7 +235,7 @@ def usual_result(compiled: Compiled, index: int, key: int, profile: Profile, see
     if same is True:
         return same_result(compiled, index)
     # Two versions in a row give the same bytes with probability `same`: each gives the usual ones with its root.
-    if same and not isinstance(same, tuple) and profile.uniform(seed, key, 0, _SAME_OUTPUT) < sqrt(same):
+    if same and not isinstance(same, tuple) and draws.uniform(seed, key, 0, _SAME_OUTPUT) < sqrt(same):
         return same_result(compiled, index)
     return hash((key, _RESULT))
 
