@@ -107,12 +107,12 @@ class RunnerEngine(Engine):
     @property
     def now(self) -> float:
         """Seconds since the start."""
-        return self._clock.now
+        return self._clock.env._now
 
     @property
     def cpu_s(self) -> float:
         """Core-seconds done so far."""
-        return self._cpu_share.done_by(self._clock.now, self._cpus.groups)
+        return self._cpu_share.done_by(self._clock.env._now, self._cpus.groups)
 
     def cpu_done_s(self, at_s: float) -> float:
         """Core-seconds done by a time at which nothing has changed yet since the last event."""
@@ -125,7 +125,7 @@ class RunnerEngine(Engine):
 
     def later(self, delay_s: float, call: Callable[[T], None], about: T) -> None:
         """Call `call(about)` in `delay_s` seconds."""
-        now_s = self._clock.now
+        now_s = self._clock.env._now
         at_s = now_s + delay_s if delay_s > 0.0 else now_s
         Timer(self._clock, at_s, about, [lambda timer: call(timer._value)])
 
@@ -135,7 +135,7 @@ class RunnerEngine(Engine):
         work.phase = 0
         work.engine = self
         if not self._next_phase(work):
-            work.job = Timer(self._clock, self._clock.now, work, _DELAY_OVER)
+            work.job = Timer(self._clock, self._clock.env._now, work, _DELAY_OVER)
 
     def stop(self, work: Work) -> None:
         """Stop carrying out. `work.cpu_s` becomes what was used."""
@@ -181,7 +181,7 @@ class RunnerEngine(Engine):
                     continue
                 amount, kind = amount / cap, DELAY
             if kind == DELAY:
-                work.job = Timer(self._clock, self._clock.now + amount, work, _DELAY_OVER)
+                work.job = Timer(self._clock, self._clock.env._now + amount, work, _DELAY_OVER)
                 return True
             if kind == TOGETHER:
                 count = int(amount)

@@ -21,23 +21,14 @@ _NORMAL: Final = 1  # simpy.events.NORMAL
 
 
 class Clock:
-    """SimPy's time, its queue and its numbers for events, at hand: each is looked up once and not for every event."""
+    """SimPy's time, its queue and its count of events, at hand: each is looked up once and not for every event."""
 
-    __slots__ = ("_count", "_env", "_queue")
+    __slots__ = ("count", "env", "queue")
 
     def __init__(self, env: Environment) -> None:
-        self._env = env
-        self._queue: list[Any] = env._queue
-        self._count: Callable[[], int] = env._eid.__next__
-
-    @property
-    def now(self) -> float:
-        """Seconds since the start."""
-        return self._env._now
-
-    def put(self, at_s: float, timer: Timer) -> None:
-        """Let it fire at a time."""
-        heappush(self._queue, (at_s, _NORMAL, self._count(), timer))
+        self.env = env
+        self.queue: list[Any] = env._queue
+        self.count: Callable[[], int] = env._eid.__next__
 
 
 class Timer:
@@ -53,7 +44,7 @@ class Timer:
         """Fire at a time; one that has fired may be set again. Nobody changes the list, so timers may share one."""
         self.callbacks: list[Callable[[Any], None]] | None = callbacks
         self._value = value
-        clock.put(at_s, self)
+        heappush(clock.queue, (at_s, _NORMAL, clock.count(), self))
 
 
 def run(env: Environment) -> None:
@@ -99,7 +90,7 @@ class Shared:
         is_sleepy: bool = False,
     ) -> Job:
         """Start a job."""
-        job = self.share.add(self._clock.now, work, cap, owner, group, weight, is_sleepy)
+        job = self.share.add(self._clock.env._now, work, cap, owner, group, weight, is_sleepy)
         if not self._firing:
             end_s = self.share.settle()
             if end_s < self._armed_s:
@@ -108,7 +99,7 @@ class Shared:
 
     def remove(self, job: Job) -> float:
         """Take a job out; returns the work left."""
-        left = self.share.remove(self._clock.now, job)
+        left = self.share.remove(self._clock.env._now, job)
         if not self._firing:
             end_s = self.share.settle()
             if end_s < self._armed_s:
@@ -117,7 +108,7 @@ class Shared:
 
     def _arm(self, end_s: float) -> None:
         self._armed_s = end_s
-        now_s = self._clock.now
+        now_s = self._clock.env._now
         Timer(self._clock, end_s if end_s > now_s else now_s, end_s, self._callbacks)  # where several end at once
 
     def _fire(self, timer: Timer) -> None:
@@ -133,5 +124,5 @@ class Shared:
         end_s = share.settle()
         if end_s < inf:
             self._armed_s = end_s
-            now_s = self._clock.now
+            now_s = self._clock.env._now
             timer.set(self._clock, end_s if end_s > now_s else now_s, end_s, self._callbacks)
