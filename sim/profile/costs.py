@@ -12,6 +12,7 @@ from math import sqrt
 from pathlib import Path
 
 from sim.graph.types import Graph, Input, Step
+from sim.profile import draws
 from sim.profile.constants import CONSTANTS, DAEMON, IDEAL
 from sim.profile.cost import Cost, Daemon
 from sim.profile.file import ProfileFile, read_profile
@@ -89,6 +90,9 @@ class Profile:
             found = tuple(self._cost(graph, index, consumers[index]) for index in range(len(graph.steps)))
             kept = self._kept[id(graph)] = (graph, found)
         return kept[1]
+
+    factor = staticmethod(draws.factor)
+    uniform = staticmethod(draws.uniform)
 
     def __reduce__(self) -> tuple[type[Profile], tuple[Daemon, tuple[Rule, ...], bool, Variation]]:
         return Profile, (self.daemon, self._rules, self._with_priors, self.variation)

@@ -18,7 +18,7 @@ from sim.model.plan.compiled import CONTEXT, COPY, EXEC, MERGE, PREAMBLE, usual_
 from sim.model.registry import Layer, Pull, Registry
 from sim.model.store.mounts import CacheMounts
 from sim.model.store.volume import Volume
-from sim.profile import Profile, draws
+from sim.profile import Profile
 from sim.scenario.farm import Runner
 
 # The purpose of the uniform draw, and a mark that no other digest carries.
@@ -364,7 +364,7 @@ class Daemon:
         if not cost.fails:
             return False
         attempt = self.cache.attempts.get(edge.key, 0)
-        return cost.fails >= 1.0 or draws.uniform(self.seed, edge.key, attempt, FAILS) < cost.fails
+        return cost.fails >= 1.0 or self.profile.uniform(self.seed, edge.key, attempt, FAILS) < cost.fails
 
     def _result(self, edge: Edge) -> int:
         if not edge.cost.reproducible:

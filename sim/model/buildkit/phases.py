@@ -13,7 +13,7 @@ from math import inf
 from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, NETWORK, READ, SLEEPY_CPU, TOGETHER, WRITE, Edge, Phase
 from sim.model.plan.compiled import CONTEXT, COPY, EXEC, PREAMBLE, SOURCE
 from sim.model.store.versioned import Versioned
-from sim.profile import Profile, draws
+from sim.profile import Profile
 from sim.profile.cost import Cost
 from sim.scenario.farm import Runner
 
@@ -54,7 +54,7 @@ class Costing:
         factor = 1.0
         if cost.spread:
             attempt = self._attempts.get(edge.key, 0)
-            factor = draws.factor(self._seed, edge.key, attempt, cost.spread)
+            factor = self._profile.factor(self._seed, edge.key, attempt, cost.spread)
         if edge.warm:
             factor *= cost.warm
         edge.scale = factor

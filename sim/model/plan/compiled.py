@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from sim.graph import CacheMount, Graph
 from sim.model.store.contexts import Selection
-from sim.profile import Profile, draws
+from sim.profile import Profile
 from sim.profile.cost import Cost
 from sim.workload.request import Content
 from sim.workload.selection import touches
@@ -235,7 +235,7 @@ def usual_result(compiled: Compiled, index: int, key: int, profile: Profile, see
     if same is True:
         return same_result(compiled, index)
     # Two versions in a row give the same bytes with probability `same`: each gives the usual ones with its root.
-    if same and not isinstance(same, tuple) and draws.uniform(seed, key, 0, _SAME_OUTPUT) < sqrt(same):
+    if same and not isinstance(same, tuple) and profile.uniform(seed, key, 0, _SAME_OUTPUT) < sqrt(same):
         return same_result(compiled, index)
     return hash((key, _RESULT))
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from sim.model.buildkit.edge import DAEMON_CPU, WRITE, Engine, Phase, Work
 from sim.model.registry import ESTARGZ, GZIP, UNCOMPRESSED, ZSTD, Blob, Layer, Registry
-from sim.profile import Profile, draws
+from sim.profile import Profile
 from sim.profile.constants import CONSTANTS
 
 # What the draws of a layer stand for.
@@ -114,14 +114,14 @@ class Blobs:
         share = self._packers[compression][2]
         if compression != UNCOMPRESSED and self._spread:
             sigma = CONSTANTS["gzip_share"].spread * self._spread
-            share = min(1.0, share * draws.factor(self._seed, layer.key, _SHARE, sigma))
+            share = min(1.0, share * self._profile.factor(self._seed, layer.key, _SHARE, sigma))
         return Blob(compression, layer.size_bytes * share)
 
     def _start(self, layer: Layer, compression: int) -> Packing:
         byte_cpu_s, sigma, _ = self._packers[compression]
         cpu_s = layer.size_bytes * byte_cpu_s
         if self._spread:
-            cpu_s *= draws.factor(self._seed, layer.key, _SPEED, sigma * self._spread)
+            cpu_s *= self._profile.factor(self._seed, layer.key, _SPEED, sigma * self._spread)
         blob = self._packed(layer, compression)
         packing = Packing(layer.key, blob, [(DAEMON_CPU, cpu_s, 1.0), (WRITE, blob.packed_bytes, inf)])
         self._engine.work(packing, self._is_packed)

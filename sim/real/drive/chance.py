@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
 
 from sim.graph.types import Graph
-from sim.profile import Profile, draws
+from sim.profile import Profile
 from sim.real.builds import Source
 from sim.real.recipe import Key
 from sim.workload.request import Request
@@ -25,7 +25,7 @@ class Chance:
     """Decides for the control server; its calls come from any thread."""
 
     def __init__(self, keys: Mapping[Key, Graph], profile: Profile, seed: int) -> None:
-        self._seed = seed
+        self._profile, self._seed = profile, seed
         self._spread: dict[str, float] = {}
         self._fails: dict[str, float] = {}
         self._downloads = False
@@ -61,8 +61,8 @@ class Chance:
             attempt = self._attempts.get((op, key), 0)
             self._attempts[op, key] = attempt + 1
         number = int(key[:16], 16)
-        factor = draws.factor(self._seed, number, attempt, self._spread.get(op, 0.0))
+        factor = self._profile.factor(self._seed, number, attempt, self._spread.get(op, 0.0))
         fails = (op, key) in self._failing or (op, _ANY) in self._failing
         if not fails:
-            fails = draws.uniform(self._seed, number, attempt, _FAILS) < self._fails.get(op, 0.0)
+            fails = self._profile.uniform(self._seed, number, attempt, _FAILS) < self._fails.get(op, 0.0)
         return factor, int(fails)
