@@ -90,12 +90,17 @@ def validate(args: argparse.Namespace) -> int:
     from sim.report.validation import validation_lines, write_validation
 
     check_folder(args.out)
+    if args.start and (args.profile or args.decisions or args.as_is):
+        hint = "leave it out, or --profile, --decisions and --as-is"
+        raise InputError("nothing is fitted on other scenarios here", where="--start", hint=hint)
+    start = Profile.of((), Path(args.start)).daemon if args.start else DAEMON
     if args.decisions:
         return _decisions(args)
     with Progress("validating", quiet=args.quiet) as progress, TemporaryDirectory(prefix="buildcast-search-") as work:
         subjects = _subjects(args, progress, Path(work))
-        start = Profile.of((), Path(args.start)).daemon if args.start else DAEMON
         held_out = HeldOut(subjects, start=start) if not args.profile and can_hold_out(subjects) else None
+        if args.start and held_out is None:
+            progress.say("--start is not used: there are too few scenarios to fit on others")
         found = run_validation(
             subjects,
             replications=args.replications,

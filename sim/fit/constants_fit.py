@@ -53,7 +53,7 @@ _SHOWN_BY = {
     "tail": ("tail_cpu_s", "tail_latency_s", "crowded_share"),
     "bake tail": ("tail_cpu_s", "tail_latency_s", "crowded_share"),
 }
-_LOADS = {
+LOADS = {
     "definition_cpu_s": "load build definition",
     "metadata_latency_s": "load metadata",
     "dockerignore_cpu_s": "load .dockerignore",
@@ -71,9 +71,7 @@ _BEGIN = {
 _UNMEASURED = 1.5  # the spread that such a value counts with
 _ENOUGH = 5  # executions to tell a spread from
 _SHORT_S, _SHARE = 0.015, 0.03  # how far one duration may be off: rounding and scheduling, and a share (13.3)
-_COUNTED_S = (
-    0.04  # core-seconds that a replay's daemons may take more or less (corpus: what counts of their steps leave)
-)
+_COUNTED_S = 0.04  # core-seconds that a replay's daemons may take more or less (corpus)
 _HUBER = 1.5  # of these
 _PULL = 1.0  # the documented value counts as one execution whose logarithm has the constant's own spread
 _STEP = 0.05  # of a logarithm, for slopes
@@ -247,8 +245,8 @@ def _shows(name: str, one: Execution, files: int, written_bytes: float) -> bool:
         return files > _MANY_FILES and name.startswith(one.kind)
     if name in ("write_byte_cpu_s", "sync_byte_s"):
         return one.kind in ("exec", "copy") and written_bytes > _MANY_BYTES
-    if name in _LOADS:
-        return one.kind == "preamble" and _LOADS[name] in one.name
+    if name in LOADS:
+        return one.kind == "preamble" and LOADS[name] in one.name
     return name in _SHOWN_BY.get(one.kind, ())
 
 

@@ -7,7 +7,7 @@ and those of the reference predictors, for each class the means, and a paired si
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import comb, nan
 from typing import Literal
@@ -168,7 +168,8 @@ def validate(
 
     Without it each case keeps its profile. A profile that says nothing of its own uncertainty gets the documented one for bands.
     """
-    fitted = [_with_clients(subject, subjects, profile_without) for subject in subjects]
+    received_bytes = {one.case.label: _received_bytes(one.case) for one in subjects if one.traces}
+    fitted = [_with_clients(subject, subjects, profile_without, received_bytes) for subject in subjects]
     cases = [subject.case for subject in fitted]
     varied = [
         replace(case, profile=case.profile.varying(DOCUMENTED)) if case.profile.variation.is_none else case
@@ -202,7 +203,10 @@ def _profile_of(case: Case) -> str:
 
 
 def _with_clients(
-    subject: Subject, subjects: Sequence[Subject], profile_without: Callable[[Subject], Profile] | None
+    subject: Subject,
+    subjects: Sequence[Subject],
+    profile_without: Callable[[Subject], Profile] | None,
+    received_bytes: Mapping[str, float],
 ) -> Subject:
     """Its profile, and what clients and others take of the machine: a replay's clients run beside the daemons. The other
     subjects say how much, those of its kind where there are some: buildx's bake takes three times as much as buildctl.
@@ -215,17 +219,17 @@ def _with_clients(
     farm = case.farm
     if farm.host is not None and lost:
         farm = replace(farm, host=without(farm.host, mean(lost)))
-    return replace(subject, case=replace(case, farm=farm, profile=_with_client(profile, alike)))
+    return replace(subject, case=replace(case, farm=farm, profile=_with_client(profile, alike, received_bytes)))
 
 
-def _with_client(profile: Profile, others: Sequence[Subject]) -> Profile:
+def _with_client(profile: Profile, others: Sequence[Subject], received_bytes: Mapping[str, float]) -> Profile:
     """What a client takes that receives nothing, and what it takes more for each byte that it receives of its result."""
     own: list[float] = []
     receiving: list[tuple[float, float]] = []
     for other in others:
-        received_bytes = _received_bytes(other.case)
-        if received_bytes:
-            receiving += [(client_cpu_s(trace), received_bytes) for trace in other.traces]
+        of_bytes = received_bytes[other.case.label]
+        if of_bytes:
+            receiving += [(client_cpu_s(trace), of_bytes) for trace in other.traces]
         else:
             own += [client_cpu_s(trace) for trace in other.traces]
     if not own:
@@ -241,8 +245,8 @@ def _received_bytes(case: Case) -> float:
         return 0.0
     trace = simulate_case(case)
     rows = zip(trace.steps["step"], trace.steps["sent_bytes"].tolist(), strict=True)
-    received_bytes = float(sum(sent_bytes for step, sent_bytes in rows if step in RECEIVED))
-    return received_bytes / len(clients_of(trace))
+    received = float(sum(sent_bytes for step, sent_bytes in rows if step in RECEIVED))
+    return received / len(clients_of(trace))
 
 
 def _counts(one: Judged) -> bool:

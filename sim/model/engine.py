@@ -165,13 +165,9 @@ class RunnerEngine(Engine):
                 work.cpu_s += amount
                 work.job = self._cpu.add(amount, cap, work, self._steps_group, work.weight)
                 return True
-            if kind == DAEMON_CPU:
+            if kind in (DAEMON_CPU, SLEEPY_CPU):
                 work.cpu_s += amount
-                work.job = self._cpu.add(amount, cap, work, self._daemon_group)
-                return True
-            if kind == SLEEPY_CPU:
-                work.cpu_s += amount
-                work.job = self._cpu.add(amount, cap, work, self._daemon_group, 1.0, True)
+                work.job = self._cpu.add(amount, cap, work, self._daemon_group, 1.0, kind == SLEEPY_CPU)
                 return True
             if kind == NETWORK:
                 if self._network is not None:

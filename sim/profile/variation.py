@@ -18,7 +18,7 @@ from sim.profile.cost import Daemon
 class Variation:
     """Lognormal sigmas. `spreads`: single executions of a constant; `errors`: how well a constant is known; `core`: the speed of
     the machine's cores from one run to the next (buildkit-semantics 13.3: sd 1.7 %); `share`: a step's share of busy cores, as
-    the kernel's scheduler gives it, against a fair one, of a step that needs one core-second (`share_of`).
+    the kernel's scheduler gives it, against a fair one, of a step that needs one core-second (`unevenness`).
     """
 
     spreads: tuple[tuple[str, float], ...] = ()
@@ -44,8 +44,8 @@ class Variation:
         """By what factor work on the cores takes longer in this replication."""
         return draws.factor(seed, _number("core"), 0, self.core)
 
-    def weight(self, seed: int, key: int, attempt: int, cpu_s: float = 1.0) -> float:
-        """Of one step among those it shares the cores with."""
+    def weight(self, seed: int, key: int, attempt: int, cpu_s: float) -> float:
+        """Of one step of `cpu_s` core-seconds among those it shares the cores with."""
         return draws.factor(seed, key ^ _number("share"), attempt, self.share * unevenness(cpu_s))
 
     def daemon(self, daemon: Daemon, seed: int) -> Daemon:

@@ -9,7 +9,7 @@ import pytest
 
 from sim.cli import main
 from sim.fit.measured.executions import observe as observation_of
-from sim.fit.validate import MAX_MIN, Subject, _with_client, kind_of, sign_test, validate
+from sim.fit.validate import MAX_MIN, Subject, _received_bytes, _with_client, kind_of, sign_test, validate
 from sim.fit.validation.observed import measured_runs, observe
 from sim.profile import DAEMON, Profile
 from sim.report.validation import FILES, validation_lines, validation_markdown, write_validation
@@ -107,9 +107,10 @@ def test_what_others_took_of_the_machine_is_missing_there():
 def test_what_clients_take_for_a_byte_is_read_from_those_that_receive_some():
     """1 core-s each where nothing is exported; 3 where all receive a directory: 2 more for its 2.6 MB."""
     plain, receiving = replayed("cpu-fork-1", clients_cpu_s=5.0), replayed("mixed-export-2", clients_cpu_s=15.0)
-    daemon = _with_client(Profile.of(()), [plain]).daemon
+    received_bytes = {one.case.label: _received_bytes(one.case) for one in (plain, receiving)}
+    daemon = _with_client(Profile.of(()), [plain], received_bytes).daemon
     assert (daemon.client_cpu_s, daemon.client_byte_cpu_s) == (1.0, 0.0)
-    daemon = _with_client(Profile.of(()), [plain, receiving]).daemon
+    daemon = _with_client(Profile.of(()), [plain, receiving], received_bytes).daemon
     assert daemon.client_cpu_s == 1.0
     assert daemon.client_byte_cpu_s == pytest.approx(2.0 / 2.6e6)
 
@@ -149,6 +150,15 @@ def test_files_are_written(found, tmp_path):
 def test_command_reads_what_lies_beside_a_scenario(capsys):
     assert main(["validate", str(CASES / "m7-09"), "--measured", "--replications", "3", "--json", "-q"]) == 0
     assert json.loads(capsys.readouterr().out)["mixed"]["cases"] == 1
+
+
+def test_what_fits_begin_with_is_read_before_anything_is_replayed(capsys, tmp_path):
+    """No daemon is started for a file that is not there, nor where nothing is fitted."""
+    asked = ["validate", str(CORPUS / "cpu-fork-1"), "-q", "--start"]
+    assert main([*asked, str(tmp_path / "none.yaml")]) == 2
+    assert "none.yaml" in capsys.readouterr().err
+    assert main([*asked, "suite.yaml", "--decisions"]) == 2
+    assert "--start: nothing is fitted on other scenarios here" in capsys.readouterr().err
 
 
 def test_a_report_holds_no_path_of_the_machine(capsys, monkeypatch, tmp_path):

@@ -29,9 +29,7 @@ _PREFIX = re.compile(r"^\[(?P<inside>[^\]]*?)\s*(?P<number>\d+/\d+)\] (?P<comman
 _PLATFORM = re.compile(r"^\w+/\w+(/\w+)?$")
 _LOADS = re.compile(r"\bload (build definition|metadata|\.dockerignore)")
 _SHORT_S = 1e-6
-_BOOT_CPU_S = (
-    0.08  # of a daemon and its first build (corpus: intercept of what 39 daemons took over their builds and steps)
-)
+_BOOT_CPU_S = 0.08  # of a daemon's start and its first build (corpus: the intercept over builds and steps, 39 daemons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +148,7 @@ def without(host: Runner, share: float) -> Runner:
 
 
 def clients_of(trace: Trace) -> tuple[tuple[int, float], ...]:
-    """Runner and start of each client: one a request and runner: a bake's targets have one in common."""
+    """Runner and start of each client, one a request and runner: a bake's targets have one in common."""
     found: dict[tuple[Cell, int], float] = {}
     for row in _named(trace, "builds"):
         if row["started_s"] is not None and row["runner"] is not None:

@@ -13,15 +13,10 @@ from math import log, sqrt
 
 import numpy as np
 
-from sim.fit.constants_fit import FITTED, ConstantFit, Known, fit_constants, recosted, robust_sigma
+from sim.fit.constants_fit import FITTED, LOADS, ConstantFit, Known, fit_constants, recosted, robust_sigma
 from sim.fit.suite.measure import BIG_BYTES, CROWD, SHORT_CPU_S, Suite
 from sim.profile.cost import Daemon
 
-_LOADS = {
-    "definition_cpu_s": "load build definition",
-    "metadata_latency_s": "load metadata",
-    "dockerignore_cpu_s": "load .dockerignore",
-}
 _MEDIAN_ERROR = 1.2533  # sd of a median over that of a mean, normal law
 
 
@@ -35,7 +30,7 @@ class Seen:
     source: str
 
 
-_UNSEEN = ("sync_byte_s", "sync_latency_s", "crowded_share", *_LOADS)
+_UNSEEN = ("sync_byte_s", "sync_latency_s", "crowded_share", *LOADS)
 SHOWN = tuple(name for name in FITTED if name not in _UNSEEN)
 """What a suite's schedules can tell. Its builds stand alone: `write_byte_cpu_s` takes the wait for the disk, too, `run_cpu_s`
 that for an unmount, and no core is crowded. What BuildKit loads first has medians of its own.
@@ -46,7 +41,7 @@ def constants_of(suite: Suite, daemon: Daemon) -> list[ConstantFit]:
     """All constants that the suite shows."""
     every = [ran for one in suite.rounds for ran in one]
     found = []
-    for name, part in _LOADS.items():
+    for name, part in LOADS.items():
         found += _constant(name, [took_s for ran in every for took_s in ran.took_s(part)])
     # What stands between these and the first step is the opening's, which is fitted.
     daemon = replace(daemon, **{one.name: one.value for one in found})  # type: ignore[arg-type]

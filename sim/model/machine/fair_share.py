@@ -289,16 +289,18 @@ class Machine(FairShare):
 class Host(FairShare):
     """Several machines on one: each has its own capacity at most, and an equal share of the host's when that is short."""
 
-    __slots__ = ("_machines", "capacity")
+    __slots__ = ("_is_crowdable", "_machines", "capacity")
 
     def __init__(self, capacity: float) -> None:
         self.capacity = capacity
+        self._is_crowdable = False
         self._machines: list[Machine] = []
         super().__init__([])
 
     def attach(self, machine: Machine) -> int:
         """One more machine; returns the number to add to `STEPS` or `DAEMON` for its groups."""
         self._machines.append(machine)
+        self._is_crowdable = self._is_crowdable or machine.crowded_share < 1.0
         self._groups += machine.groups
         return len(self._groups) - len(machine.groups)
 
@@ -309,20 +311,20 @@ class Host(FairShare):
     def _share_out(self) -> float:
         busy = [machine for machine in self._machines if machine.busy_groups]
         soonest = inf
-        for machine, allowance in zip(busy, self._allowances(busy), strict=True):
+        demands = [machine.demand() for machine in busy]
+        allowances = self._crowded(busy, demands) if self._is_crowdable else split(self.capacity, demands)
+        for machine, allowance in zip(busy, allowances, strict=True):
             wait = machine.share_out(allowance)
             if wait < soonest:
                 soonest = wait
                 self._first = machine._first
         return soonest
 
-    def _allowances(self, busy: list[Machine]) -> list[float]:
+    def _crowded(self, busy: list[Machine], demands: list[float]) -> list[float]:
         """An equal share each, of its daemon's work the crowded part first; what that leaves goes to the rest of it."""
-        demands = [one.demand() for one in busy]
-        crowded = [one.demand_in_crowd() for one in busy]
-        parts = split(self.capacity, crowded)
+        parts = split(self.capacity, [one.demand_in_crowd() for one in busy])
         left = self.capacity - sum(parts)
-        if left <= 0.0 or crowded == demands:
+        if left <= 0.0:
             return parts
         more = split(left, [wants - has for wants, has in zip(demands, parts, strict=True)])
         return [has + gets for has, gets in zip(parts, more, strict=True)]
