@@ -194,7 +194,8 @@ def _check_known(known: Sequence[Known], before: Daemon, daemon: Daemon) -> tupl
                 worst = max(worst, (share, one, simulated_s), key=lambda found: found[0])
                 cpus = part.schedule.observation.runners[one.runner].cpus
                 waits_s = cost.latency_s + cost.cpu_s / min(cost.threads, cpus)
-                if simulated_s > _CROWDED * waits_s and cost.cpu_s > _CROWDED * cost.latency_s:
+                is_crowded = cpus > 1.0 and simulated_s > _CROWDED * waits_s
+                if is_crowded and cost.cpu_s > _CROWDED * cost.latency_s:
                     crowded.append(log(one.took_s / simulated_s) / unevenness(cost.cpu_s))
     if off and float(np.median(off)) > OFF and worst[1] is not None:
         raise _disagreement(worst[1], worst[2], float(np.median(off)))
@@ -204,7 +205,7 @@ def _check_known(known: Sequence[Known], before: Daemon, daemon: Daemon) -> tupl
 
 def _core_share(logs: Sequence[float]) -> Seen:
     """How unfair the cores are: with weights of spread s one of n steps differs from its part by s sqrt(1 - 1/n), n 2 to 4."""
-    told = "steps of known cost that shared their cores, as of one core-second each"
+    told = "steps of known cost that shared several cores, as of one core-second each"
     low, high = np.quantile(logs, (0.025, 0.975))  # bands want the tails, which are longer than a normal law's
     return Seen(1.0, _SHARED * float(high - low) / _WIDE, len(logs), told)
 

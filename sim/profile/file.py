@@ -63,7 +63,7 @@ class ProfileFile(BaseModel):
     """What a profile file may hold. `machine` and `note` say where it comes from and change nothing.
 
     `core_speed`: how many times faster than usual the machine computes (1), and how that varies from run to run;
-    `core_share`: a step's share of busy cores against a fair one (1), and how that varies from step to step.
+    `core_share`: a step's share of several busy cores against a fair one (1), and how that varies from step to step.
     `measured`: what was seen of the machine besides, for people.
     """
 

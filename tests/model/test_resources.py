@@ -4,6 +4,7 @@ import pytest
 from builders import AMD64, a_farm, a_graph, a_request, context, copy, ends, ideal, outcomes, run, simulated, source
 
 from sim.graph import Graph
+from sim.profile.variation import Variation
 from sim.scenario.farm import Farm, Runner
 
 
@@ -118,3 +119,15 @@ def test_the_daemon_and_the_steps_share_the_cores_by_group():
     took = dict(zip(trace.steps["step"], trace.steps["completed_s"], strict=True))
     assert took["COPY c"] == pytest.approx(2.0)
     assert took["RUN a"] == took["RUN b"] == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize(("cpus", "is_even"), [(1.0, True), (2.0, False)])
+def test_luck_with_the_cores_needs_more_than_one(cpus, is_even):
+    """Three equal steps end together where their shares are equal. With luck on every runner the first case fails."""
+    graph = a_graph(source(), *(run(name, 0) for name in "abc"), results=(1, 2, 3))
+    costs = ideal(("RUN *", {"cpu": 2.0}))
+    costs.variation = Variation(share=0.3)
+    trace = simulated(graph, [a_request(0)], costs, a_runner_farm(Runner(cpus)))
+    took = dict(zip(trace.steps["step"], trace.steps["completed_s"], strict=True))
+    ends_s = [took[f"RUN {name}"] for name in "abc"]
+    assert (max(ends_s) - min(ends_s) < 1e-9) == is_even

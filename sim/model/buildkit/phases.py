@@ -39,7 +39,7 @@ class Costing:
         self._profile = profile
         self._constants = profile.daemon
         self._run_varies = profile.variation.spread("run_cpu_s") > 0.0
-        self._share_varies = profile.variation.share > 0.0
+        self._share_varies = profile.variation.share > 0.0 and runner.cpus > 1.0  # on one core the kernel shares evenly
         self._seed = seed
         self._slowdowns = slowdowns
         self._attempts = attempts
