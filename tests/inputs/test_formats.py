@@ -132,7 +132,15 @@ def test_a_broken_bundle_is_told(recorded, tmp_path, change):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"hello\n", b"\x00" * 1000, b"\x1f\x8bnot gzip", gzip.compress(b"x" * 99)[:-4]]
+    "content",
+    [b"", b"hello\n", b"\x00" * 1000, b"\x1f\x8bnot gzip", gzip.compress(b"x" * 99)[:-4]],
+    ids=[
+        "empty",
+        "text",
+        "zeros",
+        "magic only",
+        "cut off",
+    ],  # a gzip header holds the time: workers must agree on names
 )
 def test_what_is_no_log_is_told(tmp_path, content):
     with pytest.raises(InputError, match=r"a: (no build progress in it|cannot read)"):
