@@ -194,9 +194,9 @@ def _check_known(known: Sequence[Known], before: Daemon, daemon: Daemon) -> tupl
                 worst = max(worst, (share, one, simulated_s), key=lambda found: found[0])
                 cpus = part.schedule.observation.runners[one.runner].cpus
                 waits_s = cost.latency_s + cost.cpu_s / min(cost.threads, cpus)
-                is_crowded = cpus > 1.0 and simulated_s > _CROWDED * waits_s
-                if is_crowded and cost.cpu_s > _CROWDED * cost.latency_s:
-                    crowded.append(log(one.took_s / simulated_s) / unevenness(cost.cpu_s))
+                is_crowded = simulated_s > _CROWDED * waits_s and cost.cpu_s > _CROWDED * cost.latency_s
+                if is_crowded and (uneven := unevenness(cost.cpu_s, cpus)):
+                    crowded.append(log(one.took_s / simulated_s) / uneven)
     if off and float(np.median(off)) > OFF and worst[1] is not None:
         raise _disagreement(worst[1], worst[2], float(np.median(off)))
     seen = {"core_share": _core_share(crowded)} if len(crowded) >= _MANY else {}

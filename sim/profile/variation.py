@@ -18,9 +18,7 @@ from sim.profile.cost import Daemon
 class Variation:
     """Lognormal sigmas. `spreads`: single executions of a constant; `errors`: how well a constant is known; `core`: the speed of
     the machine's cores from one run to the next (buildkit-semantics 13.3: sd 1.7 %); `share`: a step's share of busy cores, as
-    the kernel's scheduler gives it, against a fair one, of a step that needs one core-second (`unevenness`), on a runner of more
-    than one core: it is which threads meet on a core that is luck (corpus: steps of 0.3 to 3 core-s among others end 2-4 % (sd)
-    from their fair share, n = 231, where runners are pinned to one core, and 8-13 %, n = 384, where they have two).
+    the kernel's scheduler gives it, against a fair one, of a step that needs one core-second (`unevenness`).
     """
 
     spreads: tuple[tuple[str, float], ...] = ()
@@ -46,9 +44,9 @@ class Variation:
         """By what factor work on the cores takes longer in this replication."""
         return draws.factor(seed, _number("core"), 0, self.core)
 
-    def weight(self, seed: int, key: int, attempt: int, cpu_s: float) -> float:
-        """Of one step of `cpu_s` core-seconds among those it shares the cores with."""
-        return draws.factor(seed, key ^ _number("share"), attempt, self.share * unevenness(cpu_s))
+    def weight(self, seed: int, key: int, attempt: int, cpu_s: float, cpus: float) -> float:
+        """Of one step of `cpu_s` core-seconds among those it shares a runner's cores with."""
+        return draws.factor(seed, key ^ _number("share"), attempt, self.share * unevenness(cpu_s, cpus))
 
     def daemon(self, daemon: Daemon, seed: int) -> Daemon:
         """The daemon of one replication: constants as uncertain as they are, on cores as fast as they are this time."""
@@ -68,11 +66,13 @@ CONSTANT = Variation()
 _SHORT_CORE_S = 0.25
 
 
-def unevenness(cpu_s: float) -> float:
+def unevenness(cpu_s: float, cpus: float) -> float:
     """How much more unevenly a step gets its share than one of a core-second: luck evens out with the root of its length
     (corpus, 217 steps: sigma 0.14 below 0.7 core-s, 0.09 to 1.5, 0.05 above).
+
+    What is luck is which threads meet on a core: 0 where there is only one.
     """
-    return float(max(cpu_s, _SHORT_CORE_S) ** -0.5)
+    return float(max(cpu_s, _SHORT_CORE_S) ** -0.5) if cpus > 1.0 else 0.0
 
 
 def _number(text: str) -> int:

@@ -227,11 +227,7 @@ def test_constants_are_found_again_where_costs_are_known():
 @pytest.mark.parametrize(("cpus", "is_seen"), [(1.0, False), (2.0, True)])
 def test_how_evenly_cores_are_shared_is_asked_where_there_are_several(cpus, is_seen):
     """Twelve times six steps of 2 core-s at once: those on one core would say that sharing is even."""
-    rows = [
-        a_run(f"make {step}", 100.0 * turn, 100.0 * turn + 12.0 / cpus, command=f"RUN make {step}")
-        for turn in range(12)
-        for step in "abcdef"
-    ]
+    rows = [a_run(f"make {step}", 100.0 * turn, 100.0 * turn + 12.0 / cpus) for turn in range(12) for step in "abcdef"]
     rules = [CostRule(step="*make*", cpu="2s")]
     found = calibrate([Measured.of(a_trace(rows, cpus=cpus), rules=rules)], DAEMON, costs_known=True)
     assert ("core_share" in found.seen) == is_seen

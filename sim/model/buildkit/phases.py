@@ -39,7 +39,7 @@ class Costing:
         self._profile = profile
         self._constants = profile.daemon
         self._run_varies = profile.variation.spread("run_cpu_s") > 0.0
-        self._share_varies = profile.variation.share > 0.0 and runner.cpus > 1.0  # on one core the kernel shares evenly
+        self._share_varies = profile.variation.share > 0.0
         self._seed = seed
         self._slowdowns = slowdowns
         self._attempts = attempts
@@ -119,7 +119,7 @@ class Costing:
             run_cpu_s *= self._profile.variation.factor("run_cpu_s", self._seed, edge.key, attempt)
         if self._share_varies:
             attempt = self._attempts.get(edge.key, 0)
-            edge.weight = self._profile.variation.weight(self._seed, edge.key, attempt, cpu_s)
+            edge.weight = self._profile.variation.weight(self._seed, edge.key, attempt, cpu_s, cpus)
         own_s = run_cpu_s / min(constants.run_cores, cpus)
         phases = [(DAEMON_CPU, run_cpu_s, constants.run_cores)]
         if cost.overlap:
