@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from math import log
 
 import numpy as np
 
 from sim.errors import InputError
 from sim.fit.constants_fit import FITTED, ConstantFit, Known, fit_constants, recosted
 from sim.fit.measured.executions import Execution, Observation, observe
+from sim.fit.measured.fairness import Crowded, core_share, crowded
 from sim.fit.measured.schedule import Schedule
 from sim.fit.pooling import StepEstimate, pooled
 from sim.fit.step_costs import Fitted, fit_costs
@@ -24,7 +24,6 @@ from sim.fit.writing import fields_of
 from sim.profile import Profile
 from sim.profile.cost import Cost, Daemon
 from sim.profile.file import ProfileFile
-from sim.profile.variation import unevenness
 from sim.scenario.fields.costs import CostRule
 from sim.trace import Trace
 
@@ -33,9 +32,6 @@ BESIDE_STEPS = ("merge_cpu_s", "client_latency_s", "open_cpu_s", "tail_latency_s
 DISAGREES = 0.10  # of the steps' time that no cost explains: then the trace is not of such a farm
 OFF = 0.35  # median share by which steps of known cost may be off before the costs are called wrong
 _LONG_S = 0.2  # shorter steps say nothing of that
-_CROWDED, _MANY = 1.3, 20  # how much longer than alone a step takes that shares its cores; how many show how fairly
-_SHARED = 1.25  # 1 / sqrt(1 - 1/n), n = 2 to 4
-_WIDE = 3.92  # sigmas between the 2.5 % and the 97.5 % quantile of a normal law
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,33 +177,23 @@ def _scaled(cost: Cost, scale: float) -> Cost:
 def _check_known(known: Sequence[Known], before: Daemon, daemon: Daemon) -> tuple[float, dict[str, Seen]]:
     """How far steps are off their known costs, and what that says of the cores' fairness; far off: the costs are not theirs."""
     off, missed_s, total_s = [], 0.0, 0.0
-    crowded = []
+    shared: list[Crowded] = []
     worst: tuple[float, Execution | None, float] = (0.0, None, 0.0)
     for part in known:
         costs = recosted(part, before, daemon)
-        spent = part.schedule.simulate(costs, daemon)
-        for one, cost, simulated_s in zip(part.schedule.executions, costs, spent.took_s.tolist(), strict=True):
+        took_s = part.schedule.simulate(costs, daemon).took_s.tolist()
+        shared.append(crowded(part.schedule, costs, daemon, took_s))
+        for one, simulated_s in zip(part.schedule.executions, took_s, strict=True):
             if one.kind == "exec" and one.is_whole and one.took_s > _LONG_S:
                 share = abs(one.took_s - simulated_s) / one.took_s
                 off.append(share)
                 missed_s, total_s = missed_s + abs(one.took_s - simulated_s), total_s + one.took_s
                 worst = max(worst, (share, one, simulated_s), key=lambda found: found[0])
-                cpus = part.schedule.observation.runners[one.runner].cpus
-                waits_s = cost.latency_s + cost.cpu_s / min(cost.threads, cpus)
-                is_crowded = simulated_s > _CROWDED * waits_s and cost.cpu_s > _CROWDED * cost.latency_s
-                if is_crowded and (uneven := unevenness(cost.cpu_s, cpus)):
-                    crowded.append(log(one.took_s / simulated_s) / uneven)
     if off and float(np.median(off)) > OFF and worst[1] is not None:
         raise _disagreement(worst[1], worst[2], float(np.median(off)))
-    seen = {"core_share": _core_share(crowded)} if len(crowded) >= _MANY else {}
+    spread, n = core_share(shared)
+    seen = {"core_share": Seen(1.0, spread, n, "steps of known cost that shared several cores")} if n else {}
     return missed_s / total_s if total_s else 0.0, seen
-
-
-def _core_share(logs: Sequence[float]) -> Seen:
-    """How unfair the cores are: with weights of spread s one of n steps differs from its part by s sqrt(1 - 1/n), n 2 to 4."""
-    told = "steps of known cost that shared several cores, as of one core-second each"
-    low, high = np.quantile(logs, (0.025, 0.975))  # bands want the tails, which are longer than a normal law's
-    return Seen(1.0, _SHARED * float(high - low) / _WIDE, len(logs), told)
 
 
 def _check_explained(fitted: Sequence[Fitted]) -> float:

@@ -72,6 +72,12 @@ def target_of(name: str, targets: Iterable[str]) -> str | None:
     return first if first in targets else None
 
 
+def under_any_target(name: str) -> str:
+    """The name without the first word in its brackets: equal steps of linked bake targets have the same, each its own word."""
+    found = _BRACKETS.match(name)
+    return f"[{found[1].partition(' ')[2]}] {found[2]}" if found else name
+
+
 def with_target(name: str, target: str) -> str:
     """The name as buildx shows it where several targets are built (util/progress/multiwriter.go)."""
     return f"[{target} {name[1:]}" if name.startswith("[") else f"[{target}] {name}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from sim.hide import hidden
 from sim.inputs.sharing import Owners
-from sim.inputs.status import NS_PER_S, Seen, Vertices
+from sim.inputs.status import CANCELLED, NS_PER_S, Seen, Vertices
 from sim.trace import BUILDS, STEPS, Cell
 
 Row = tuple[Cell, ...]
@@ -20,7 +20,6 @@ Row = tuple[Cell, ...]
 OUT_OF_MEMORY = "out of memory (exit code 137)"  # the kernel's SIGKILL; BuildKit says no more of it (13.5)
 _DIGEST = re.compile(r"sha256:([0-9a-f]{16})")
 _EXIT = re.compile(r"exit code: (\d+)")
-_CANCELLED = re.compile(r"context cancell?ed|Cancell?ed")
 _INPUTS, _OUTCOME, _REASON = (STEPS.index(name) for name in ("inputs", "outcome", "reason"))
 
 
@@ -85,7 +84,7 @@ def without_killed_siblings(builds: Sequence[Sequence[Row]]) -> list[list[Row]]:
 
 def fault(error: str) -> tuple[str, str | None]:
     """Outcome and reason of an error that BuildKit reports. Its text is not kept: it may hold anything."""
-    if _CANCELLED.search(error):
+    if CANCELLED.search(error):
         return "cancelled", None
     code = _EXIT.search(error)
     if code is None:

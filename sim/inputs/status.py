@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
-from sim.inputs.names import CLIENT, is_alone, kind_of, text_of
+from sim.inputs.names import CLIENT, is_alone, kind_of, text_of, under_any_target
 
 NS_PER_S = 1_000_000_000
 # A pull is reported in pieces (manifest, layers, each extraction) a few ms apart; pieces further apart are another errand.
 _PIECES_NS = 100_000_000
+# What merges into another execution after it had started is cancelled within a millisecond or two (corpus, mixed-bake-*).
+_AT_ONCE_NS = 20_000_000
+CANCELLED = re.compile(r"context cancell?ed|Cancell?ed")
 _LAST_NS = 2**63  # the year 2262
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-]\d\d:\d\d)")
 _MOVED = re.compile(r"transferring|copying|sha256:")
@@ -191,13 +194,38 @@ class Vertices:
         for vertex in self.by_digest.values():
             if vertex.is_announced and joined.get(vertex.name):
                 merged[joined[vertex.name].pop(0).digest] = vertex
-        executed_as = {own.digest: digest for digest, own in merged.items()}
+        executed_as = {own.digest: digest for digest, own in merged.items()} | self._given_up()
         done_ns = self._done(merged, executed_as)
         return [
             self._seen(vertex, merged.get(vertex.digest), executed_as, done_ns)
             for vertex in self.by_digest.values()
             if vertex.spans and vertex.digest not in executed_as
         ]
+
+    def _given_up(self) -> dict[str, str]:
+        """Digests of executions that were merged into one of the same step of a linked target as soon as they had started.
+
+        A dependent loads the steps of its base under its own target's name; all who wait for them see both (semantics 1, 13.1).
+        """
+        gone_on: dict[str, list[tuple[int, str]]] = {}
+        given_up: list[tuple[str, Vertex, Span]] = []
+        for vertex in self.by_digest.values():
+            if not vertex.spans or vertex.kind not in ("exec", "copy", "merge"):
+                continue
+            _, last = _interval(vertex)
+            if last.completed_ns is None:
+                continue
+            name = under_any_target(vertex.name)
+            if not last.error:
+                gone_on.setdefault(name, []).append((last.completed_ns, vertex.digest))
+            elif CANCELLED.search(last.error) and last.completed_ns - last.started_ns < _AT_ONCE_NS:
+                given_up.append((name, vertex, last))
+        found: dict[str, str] = {}
+        for name, vertex, last in given_up:
+            after = [(end_ns, digest) for end_ns, digest in gone_on.get(name, ()) if end_ns > last.started_ns]
+            if after:
+                found[vertex.digest] = min(after)[1]
+        return found
 
     def _is_joined(self, vertex: Vertex) -> bool:
         """It was there before this build asked for it. A log without its head announces nothing: then nobody knows."""

@@ -100,6 +100,36 @@ def test_a_step_merged_away_after_it_had_started_is_shared():
     assert (step["outcome"], step["shared_with"], step["started_s"], step["completed_s"]) == ("shared", 0, 0, 10)
 
 
+@pytest.mark.parametrize(
+    ("given_up", "gone_on", "is_merged"),
+    [
+        ("[b s0 2/3] RUN x", "[a s0 2/3] RUN x", True),  # as b loads its base a
+        ("[b s0 2/3] RUN x", "[a s1 2/3] RUN x", False),
+        ("[b s0 2/3] RUN x", "[a s0 2/3] RUN y", False),
+    ],
+)
+def test_a_linked_targets_step_that_merged_as_it_started_is_the_one_that_went_on(given_up, gone_on, is_merged):
+    build = a_build(
+        DEFINITION,
+        vertex(given_up, (1, 1.001), error="context canceled", digest="sha256:b", announced=False),
+        vertex(gone_on, (1.5, 10), digest="sha256:a", announced=False),
+        vertex("[b s0 3/3] RUN z", (10, 11), inputs=["sha256:b"]),
+    )
+    outcomes = {step["step"]: step["outcome"] for step in steps_of(build)[0]}
+    assert outcomes.get(given_up) == (None if is_merged else "cancelled")
+    assert outcomes[gone_on] == "shared"
+    assert the_step(build, name="RUN z")["ready_s"] == 10 or not is_merged
+
+
+def test_a_step_that_ran_before_it_was_cancelled_stays():
+    build = a_build(
+        DEFINITION,
+        vertex("[b s0 2/3] RUN x", (1, 3), error="context canceled", digest="sha256:b", announced=False),
+        vertex("[a s0 2/3] RUN x", (1.5, 10), digest="sha256:a", announced=False),
+    )
+    assert the_step(build, name="[b")["outcome"] == "cancelled"
+
+
 def test_of_three_the_one_that_announced_it_owns_it():
     def waiting(number):
         return a_build(

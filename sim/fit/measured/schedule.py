@@ -26,6 +26,7 @@ from sim.model.plan.known import Known
 from sim.model.store.versioned import Versioned
 from sim.profile import Profile
 from sim.profile.cost import Cost, Daemon
+from sim.profile.variation import CONSTANT, Variation
 from sim.workload.request import Request
 
 Seconds = NDArray[np.float64]
@@ -72,8 +73,11 @@ class Schedule:
             found.append(replace(cost, spread=0.0))
         return found
 
-    def simulate(self, costs: Sequence[Cost], daemon: Daemon) -> Spent:
-        """How long each execution takes with these costs. One that was cut off ends when it was seen to end."""
+    def simulate(self, costs: Sequence[Cost], daemon: Daemon, variation: Variation = CONSTANT, seed: int = 0) -> Spent:
+        """How long each execution takes with these costs. One that was cut off ends when it was seen to end.
+
+        Of `variation` the luck of commands that share cores is drawn, by `seed`.
+        """
         self._compiled.costs[: len(costs)] = list(costs)
         env, profile = Environment(), Profile(daemon, (), with_priors=False)
         seen = self.observation
@@ -90,7 +94,9 @@ class Schedule:
         chains = []
         for at, one in enumerate(self.executions):
             engine, costing = engines[one.runner]
-            chain = _Chain(engine, self._phases(at, one, costs[at], costing, daemon), table[:, at])
+            cpus = machines[one.runner].cpus
+            weight = variation.weight(seed, at, 0, costs[at].cpu_s, cpus) if one.kind == "exec" else 1.0
+            chain = _Chain(engine, self._phases(at, one, costs[at], costing, daemon), table[:, at], weight)
             chains.append(chain)
             Timeout(env, one.started_s).callbacks.append(chain.start)
             if not one.is_whole:
@@ -155,14 +161,17 @@ def _beside(engine: RunnerEngine, cpu_s: float, _: Event) -> None:
 class _Chain:
     """Phases carried out one after the other, each timed."""
 
-    __slots__ = ("_column", "_engine", "_next", "_phases", "_since_s", "_work")
+    __slots__ = ("_column", "_engine", "_next", "_phases", "_since_s", "_weight", "_work")
 
-    def __init__(self, engine: RunnerEngine, phases: list[tuple[int, list[Phase]]], column: Seconds) -> None:
+    def __init__(
+        self, engine: RunnerEngine, phases: list[tuple[int, list[Phase]]], column: Seconds, weight: float
+    ) -> None:
         self._engine = engine
         self._phases = [(share, some) for share, some in phases if any(phase[1] > 0.0 for phase in some)]
         self._column = column
         self._next = 0
         self._since_s = 0.0
+        self._weight = weight
         self._work: Work | None = None
 
     def start(self, _: object) -> None:
@@ -182,6 +191,7 @@ class _Chain:
             self._work = None
             return
         self._work = Work(self._phases[self._next][1])
+        self._work.weight = self._weight
         self._engine.work(self._work, self._ended)
 
     def _ended(self, _: Work) -> None:
