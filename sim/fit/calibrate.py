@@ -148,7 +148,7 @@ def _known(one: Measured, schedule: Schedule, daemon: Daemon) -> Known:
             )
         if execution.kind in ("source", "export"):
             cost = Cost(cpu_s=execution.took_s)
-        costs.append(_scaled(cost, one.scale) if execution.kind in ("exec", "copy") else cost)
+        costs.append(_scaled(cost, one.scale) if execution.kind in ("exec", "copy", "digest") else cost)
     return Known(schedule, tuple(costs))
 
 

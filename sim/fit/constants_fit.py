@@ -97,7 +97,7 @@ class Known:
     def tells(self, at: int) -> bool:
         """Whether an execution's length says something: it ran to its end, and what it moved is known."""
         one = self.schedule.executions[at]
-        if not one.is_whole or one.kind in ("source", "export"):
+        if not one.is_whole or one.kind in ("source", "export", "digest"):
             return False
         return bool(self.files) or not (one.kind == "context" or (one.kind == "copy" and "--from=" not in one.name))
 

@@ -203,7 +203,7 @@ def _begun(one: Execution, cost: Cost, cpus: float, daemon: Daemon, waits: Waits
 
 
 def _unknown(one: Execution, cost: Cost) -> Unknown:
-    if one.kind in ("merge", "preamble", "opening", "tail", "bake tail"):
+    if one.kind in ("merge", "digest", "preamble", "opening", "tail", "bake tail"):
         return ""
     if one.kind == "copy":
         return "bytes"

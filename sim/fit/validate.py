@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from math import comb, nan
 from typing import Literal
 
-from sim.fit.measured.executions import client_cpu_s, clients_of, lost_share, without
+from sim.fit.measured.clients import client_cpu_s, clients_of
+from sim.fit.measured.executions import lost_share, without
 from sim.fit.validation.errors import BAND, CaseErrors, ClassErrors, compare, fewest, mean, summary
 from sim.fit.validation.max_min import max_min
 from sim.fit.validation.observed import Observed, observe

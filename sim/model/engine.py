@@ -37,13 +37,20 @@ from sim.scenario.farm import Runner
 class HostEngine:
     """One machine under several runners: its cores, its disk, its network."""
 
-    __slots__ = ("cpu", "disk", "host", "network")
+    __slots__ = ("_clients", "cpu", "disk", "host", "network")
 
     def __init__(self, env: Environment, machine: Runner) -> None:
         self.host = Host(machine.cpus)
         self.cpu = Shared(env, self.host, _phase_done)
         self.disk = _disk(env, machine)
         self.network = _shared(env, machine.network_bytes_per_s)
+        self._clients: RunnerEngine | None = None
+
+    def clients(self, env: Environment) -> RunnerEngine:
+        """Where clients work: on all of the machine's cores, beside the runners."""
+        if self._clients is None:
+            self._clients = RunnerEngine(env, Runner(cpus=self.host.capacity), host=self)
+        return self._clients
 
 
 def with_disk(machine: Runner, daemon: Daemon) -> Runner:
@@ -136,6 +143,10 @@ class RunnerEngine(Engine):
         work.engine = self
         if not self._next_phase(work):
             work.job = Timer(self._clock, self._clock.env._now, work, _DELAY_OVER)
+
+    def beside(self, work: W, then: Callable[[W], None]) -> None:
+        """As `work`, of a client on the runner's machine: on a host that is all of it, not the runner's part."""
+        (self if self._on_host is None else self._on_host.clients(self._clock.env)).work(work, then)
 
     def stop(self, work: Work) -> None:
         """Stop carrying out. `work.cpu_s` becomes what was used."""

@@ -9,6 +9,7 @@ from builders import a_farm, a_graph, a_request, a_rule, copy, ideal, locked, ou
 from sim import simulate
 from sim.model.machine.fair_share import Machine
 from sim.profile import DAEMON, Profile
+from sim.profile.cost import CLIENT_PARTS
 from sim.scenario.farm import Runner
 
 CORPUS = Path(__file__).parents[1] / "real" / "corpus"
@@ -37,7 +38,7 @@ def test_steps_of_a_build_that_race_for_a_lock_take_it_in_either_order():
 
 
 def test_a_copy_of_what_was_just_made_starts_when_that_is_hashed():
-    """0.8 ns a byte (see `hash_byte_cpu_s`). Without `Costing.hashing` it starts with the end of the RUN."""
+    """0.8 ns a byte (see `hash_byte_cpu_s`). Without `Search._awaits_digest` it starts with the end of the RUN."""
     graph = a_graph(source(), run("make", 0), copy("out", 0, 1, "/x"))
     profile = Profile.of([a_rule("RUN make", latency=1.0), a_rule("COPY out", write=50e6)])
     trace = simulated(graph, [a_request(0)], profile)
@@ -64,11 +65,11 @@ def test_a_weight_is_a_share_of_busy_cores_and_nothing_alone():
 
 
 def test_clients_on_the_runners_machine_take_of_its_cores():
-    """As a replay's do. Without the work in `Session.start` the build ends at 10."""
+    """As a replay's do, but for what follows the last step. Without `Session.work` the build ends at 10."""
     costs = ideal(("RUN one", {"cpu": 10.0}))
     beside = costs.with_daemon(replace(costs.daemon, client_cpu_s=2.0))
     trace = simulated(a_graph(source(), run("one", 0)), [a_request(0)], beside, a_farm(cpus=1.0))
-    assert trace.builds["completed_s"].tolist() == pytest.approx([12.0])
+    assert trace.builds["completed_s"].tolist() == pytest.approx([10.0 + 2.0 * sum(CLIENT_PARTS[:3])])
 
 
 @pytest.mark.parametrize(

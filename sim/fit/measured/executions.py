@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from math import inf, isnan
 from typing import Literal
 
 from sim.errors import InputError
+from sim.fit.measured.cells import LOADS, mapping, named, number, whole
+from sim.fit.measured.clients import Client, client_cpu_s, clients_of
 from sim.fit.measured.memory import memory_by_command
 from sim.scenario.farm import Runner
 from sim.trace import RUNNERS, Cell, Json, Trace
 
-Kind = Literal["exec", "copy", "context", "source", "merge", "export", "preamble", "opening", "tail", "bake tail"]
+Kind = Literal[
+    "exec", "copy", "context", "source", "merge", "export", "digest", "preamble", "opening", "tail", "bake tail"
+]
 ENDED = ("executed", "failed", "cancelled")
+_FROM = re.compile(r"COPY .*--from=(\S+)")
 
 _LOCKED = re.compile(r"--mount=(?=\S*type=cache)(?=\S*sharing=locked)(\S+)")
 _CACHE = re.compile(r"--mount=(?=\S*type=cache)(\S+)")
@@ -27,7 +32,6 @@ _MOUNT_ID = re.compile(r"(?:^|,)id=([^,]+)")
 _MOUNT_TARGET = re.compile(r"(?:^|,)(?:target|dst|destination)=([^,]+)")
 _PREFIX = re.compile(r"^\[(?P<inside>[^\]]*?)\s*(?P<number>\d+/\d+)\] (?P<command>.*)$", re.DOTALL)
 _PLATFORM = re.compile(r"^\w+/\w+(/\w+)?$")
-_LOADS = re.compile(r"\bload (build definition|metadata|\.dockerignore)")
 _SHORT_S = 1e-6
 _BOOT_CPU_S = 0.08  # of a daemon's start and its first build (corpus: the intercept over builds and steps, 39 daemons)
 
@@ -86,7 +90,7 @@ class Observation:
     runners: Mapping[int, Runner]
     host: Runner | None = None
     slowdowns: Mapping[str, float] = field(default_factory=dict)
-    clients: tuple[tuple[int, float], ...] = ()
+    clients: tuple[Client, ...] = ()
     client_cpu_s: float = 0.0
     cpu_s: float | None = None
 
@@ -99,19 +103,19 @@ def observe(
     InputError: no steps with times, or nobody knows the cores.
     """
     where = where or trace.meta.name
-    farm = farm if farm is not None else _mapping(trace.meta.scenario.get("farm"))
+    farm = farm if farm is not None else mapping(trace.meta.scenario.get("farm"))
     found = _executions(trace, has_slots=bool(farm.get("max_parallelism")))
     if not found:
         hint = "calibrate from a replay, or from logs with times (rawjson, buildx history)"
         raise InputError("holds no step with a start and an end", where=where, hint=hint)
     runners = _runners(trace, farm, cpus, {one.runner for one in found}, where)
     host = farm.get("host")
-    slow = {str(name): _number(factor) for name, factor in _mapping(farm.get("platforms")).items()}
+    slow = {str(name): number(factor) for name, factor in mapping(farm.get("platforms")).items()}
     return Observation(
         name=where,
         executions=tuple(sorted(found, key=lambda one: (one.started_s, one.completed_s))),
         runners=runners,
-        host=without(_runner(_mapping(host)), lost_share(trace)) if host else None,
+        host=without(_runner(mapping(host)), lost_share(trace)) if host else None,
         slowdowns={name: factor for name, factor in slow.items() if factor != 1.0},
         clients=clients_of(trace),
         client_cpu_s=client_cpu_s(trace),
@@ -119,27 +123,20 @@ def observe(
     )
 
 
-def client_cpu_s(trace: Trace) -> float:
-    """What a replay's client took of the machine, in the mean; 0: not measured, or not on the runners' machine."""
-    took_s = trace.meta.machine.get("clients_cpu_s")
-    clients = len(clients_of(trace))
-    return float(took_s) / clients if isinstance(took_s, float) and clients else 0.0
-
-
 def _counted_cpu_s(trace: Trace) -> float | None:
     """What the runners' cgroups counted, but for the daemons' starts; None: nobody did, or exports are in it."""
-    runners = _mapping(trace.meta.machine.get("runners"))
-    counted = [_mapping(one).get("cpu_s") for one in runners.values()]
-    has_exports = any(row["kind"] == "export" for row in _named(trace, "steps"))
+    runners = mapping(trace.meta.machine.get("runners"))
+    counted = [mapping(one).get("cpu_s") for one in runners.values()]
+    has_exports = any(row["kind"] == "export" for row in named(trace, "steps"))
     if not counted or has_exports or not all(isinstance(one, float) for one in counted):
         return None
-    return sum(_number(one) - _BOOT_CPU_S for one in counted)
+    return sum(number(one) - _BOOT_CPU_S for one in counted)
 
 
 def lost_share(trace: Trace) -> float:
     """What others, and the hypervisor, took of a replay's machine meanwhile; 0: not measured."""
-    during = _mapping(_mapping(trace.meta.machine.get("load")).get("during"))
-    return sum(_number(during.get(name) or 0.0) for name in ("others", "stolen"))
+    during = mapping(mapping(trace.meta.machine.get("load")).get("during"))
+    return sum(number(during.get(name) or 0.0) for name in ("others", "stolen"))
 
 
 def without(host: Runner, share: float) -> Runner:
@@ -147,41 +144,32 @@ def without(host: Runner, share: float) -> Runner:
     return replace(host, cpus=host.cpus * (1.0 - share))
 
 
-def clients_of(trace: Trace) -> tuple[tuple[int, float], ...]:
-    """Runner and start of each client, one a request and runner: a bake's targets have one in common."""
-    found: dict[tuple[Cell, int], float] = {}
-    for row in _named(trace, "builds"):
-        if row["started_s"] is not None and row["runner"] is not None:
-            found.setdefault((row["request"], _whole(row["runner"])), _number(row["started_s"]))
-    return tuple((runner, started_s) for (_, runner), started_s in found.items())
-
-
 def _executions(trace: Trace, *, has_slots: bool) -> list[Execution]:
-    platform_of = {_whole(row[0]): str(row[2] or "") for row in trace.runners.rows()}
-    builds = {_whole(row["build"]): row for row in _named(trace, "builds")}
+    platform_of = {whole(row[0]): str(row[2] or "") for row in trace.runners.rows()}
+    builds = {whole(row["build"]): row for row in named(trace, "builds")}
     is_measured = trace.meta.source == "measured"
     found: list[Execution] = []
-    for row in _named(trace, "steps"):
+    for row in named(trace, "steps"):
         started_s, completed_s = row["started_s"], row["completed_s"]
         if row["outcome"] not in ENDED or started_s is None or completed_s is None or row["kind"] == "overhead":
             continue
-        runner = _whole(row["runner"] if row["runner"] is not None else 0)
-        build: Mapping[str, Cell] = builds.get(_whole(row["build"])) or {}
+        runner = whole(row["runner"] if row["runner"] is not None else 0)
+        build: Mapping[str, Cell] = builds.get(whole(row["build"])) or {}
         kind, name = str(row["kind"]), _without_target(str(row["step"]), build.get("target"))
         asked = build.get("platforms") or ()
         platform = str(asked[0]) if len(asked) == 1 else platform_of.get(runner, "")  # type: ignore[arg-type, index]
         found.append(
             Execution(
                 runner=runner,
-                build=_whole(row["build"]),
+                build=whole(row["build"]),
                 name=name,
                 kind="preamble" if _is_preamble(row) else kind,  # type: ignore[arg-type]
                 platform=platform,
-                started_s=_number(started_s) + _number(row["lock_wait_s"] or 0.0),
-                completed_s=_number(completed_s),
+                started_s=number(started_s) + number(row["lock_wait_s"] or 0.0),
+                completed_s=number(completed_s),
                 is_whole=row["outcome"] != "cancelled",
                 is_ok=row["outcome"] == "executed",
-                cpu_s=_number(row["cpu_s"]) if is_measured and row["cpu_s"] and kind == "exec" else None,
+                cpu_s=number(row["cpu_s"]) if is_measured and row["cpu_s"] and kind == "exec" else None,
                 bytes=_moved(row, kind),
             )
         )
@@ -190,6 +178,7 @@ def _executions(trace: Trace, *, has_slots: bool) -> list[Execution]:
         memory = memory_by_command(runs, trace)
         found = [replace(one, memory_bytes=memory.get(one.command)) for one in found]
     found = [one for one in _mounts_known(found, trace) if one.took_s > _SHORT_S]
+    found += _digests(found, builds, trace)
     # Where slots are short a build's first sources wait for them: its opening is no work then, but they are seen themselves.
     openings = [] if has_slots else _openings(builds, trace, platform_of)
     opened = {one.build for one in openings}
@@ -197,9 +186,38 @@ def _executions(trace: Trace, *, has_slots: bool) -> list[Execution]:
     return found + openings + _tails(builds, trace, platform_of)
 
 
+def _digests(found: Sequence[Execution], builds: Mapping[int, Mapping[str, Cell]], trace: Trace) -> list[Execution]:
+    """What a COPY takes of a stage that its build made is hashed when that is there, whether it executes then or hits."""
+    made: dict[tuple[int, str], Execution] = {}
+    for one in sorted(found, key=lambda one: one.completed_s):
+        if one.kind in ("exec", "copy") and one.is_ok:
+            made[one.build, one.stage] = one
+    digests = []
+    for row in named(trace, "steps"):
+        taken = _FROM.search(str(row["step"]))
+        if taken is None or row["outcome"] not in ("executed", "shared", "cached"):
+            continue
+        at = whole(row["build"])
+        stage = made.get((at, taken[1]))
+        if stage is not None:
+            name = _without_target(str(row["step"]), (builds.get(at) or {}).get("target"))
+            until_s = max(number(row["started_s"] or row["ready_s"] or 0.0), stage.completed_s)
+            digests.append(
+                replace(
+                    stage,
+                    name=name,
+                    kind="digest",
+                    started_s=stage.completed_s,
+                    completed_s=until_s,
+                    bytes=_moved(row, "copy"),
+                )
+            )
+    return digests
+
+
 def _is_preamble(row: Mapping[str, Cell]) -> bool:
     """What every build loads before its graph is known (buildkit-semantics 5)."""
-    return row["kind"] == "source" and "load " in (name := str(row["step"])) and bool(_LOADS.search(name))
+    return row["kind"] == "source" and "load " in (name := str(row["step"])) and bool(LOADS.search(name))
 
 
 def _without_target(name: str, target: Cell) -> str:
@@ -213,7 +231,7 @@ def _without_target(name: str, target: Cell) -> str:
 
 def _moved(row: Mapping[str, Cell], kind: str) -> float | None:
     value = row["received_bytes"] if kind == "context" else row["written_bytes"]
-    return None if value is None or isnan(_number(value)) else _number(value)
+    return None if value is None or isnan(number(value)) else number(value)
 
 
 def _mounts_known(found: list[Execution], trace: Trace) -> list[Execution]:
@@ -250,10 +268,10 @@ def _mount_id(text: str) -> str:
 def _tails(builds: Mapping[int, Mapping[str, Cell]], trace: Trace, platform_of: Mapping[int, str]) -> list[Execution]:
     """The history record of each build: from its last vertex to its end."""
     last_s: dict[int, float] = {}
-    for row in _named(trace, "steps"):
+    for row in named(trace, "steps"):
         if row["completed_s"] is not None and row["kind"] != "overhead":
-            at = _whole(row["build"])
-            last_s[at] = max(last_s.get(at, 0.0), _number(row["completed_s"]))
+            at = whole(row["build"])
+            last_s[at] = max(last_s.get(at, 0.0), number(row["completed_s"]))
     of_request: dict[Cell, list[float]] = defaultdict(list)
     for at, ended_s in last_s.items():
         of_request[builds[at]["request"]].append(ended_s)
@@ -263,8 +281,8 @@ def _tails(builds: Mapping[int, Mapping[str, Cell]], trace: Trace, platform_of: 
     for at, build in builds.items():
         kind: Kind = "bake tail" if requests[build["request"]] > 1 else "tail"
         if build["outcome"] == "ok" and build["completed_s"] is not None and at in last_s:
-            runner = _whole(build["runner"] if build["runner"] is not None else 0)
-            ended_s = _number(build["completed_s"])
+            runner = whole(build["runner"] if build["runner"] is not None else 0)
+            ended_s = number(build["completed_s"])
             if ended_s - last_s[at] > _SHORT_S:
                 platform = platform_of.get(runner, "")
                 # A base's may wait for the targets that are built on it (semantics 13.1).
@@ -281,21 +299,21 @@ def _openings(
     Those of a runner's first builds say nothing: they hold the first look at the base image, if no vertex of its own does.
     """
     first_s: dict[int, float] = {}
-    for row in _named(trace, "steps"):
+    for row in named(trace, "steps"):
         begun_s = row["started_s"] if row["started_s"] is not None else row["ready_s"]
         if (
             begun_s is not None
             and row["kind"] in ("exec", "copy", "context", "merge", "source")
             and not _is_preamble(row)
         ):
-            at = _whole(row["build"])
-            first_s[at] = min(first_s.get(at, inf), _number(begun_s))
+            at = whole(row["build"])
+            first_s[at] = min(first_s.get(at, inf), number(begun_s))
     found: list[Execution] = []
     warm_s: dict[int, float] = defaultdict(lambda: inf)
     for at, build in sorted(builds.items(), key=lambda item: first_s.get(item[0], inf)):
-        if build["started_s"] is not None and first_s.get(at, 0.0) > _number(build["started_s"]) + _SHORT_S:
-            runner = _whole(build["runner"] if build["runner"] is not None else 0)
-            platform, begun_s, ended_s = platform_of.get(runner, ""), _number(build["started_s"]), first_s[at]
+        if build["started_s"] is not None and first_s.get(at, 0.0) > number(build["started_s"]) + _SHORT_S:
+            runner = whole(build["runner"] if build["runner"] is not None else 0)
+            platform, begun_s, ended_s = platform_of.get(runner, ""), number(build["started_s"]), first_s[at]
             is_whole = begun_s > warm_s[runner]
             found.append(Execution(runner, at, "opening", "opening", platform, begun_s, ended_s, is_whole))
             warm_s[runner] = min(warm_s[runner], ended_s)
@@ -306,37 +324,19 @@ def _runners(
     trace: Trace, farm: Mapping[str, Json], cpus: float | None, used: set[int], where: str
 ) -> dict[int, Runner]:
     """The machine of each runner: its own cores where the table says them, the rest as the farm's."""
-    general = _runner(_mapping(farm.get("runner"))) if farm.get("runner") else None
-    own = {_whole(row[0]): row[RUNNERS.index("cpus")] for row in trace.runners.rows()}
+    general = _runner(mapping(farm.get("runner"))) if farm.get("runner") else None
+    own = {whole(row[0]): row[RUNNERS.index("cpus")] for row in trace.runners.rows()}
     found: dict[int, Runner] = {}
     for runner in used:
         cores = cpus or own.get(runner)
         if cores is None and general is None:
             hint = "say it: --cpus 4, or --scenario SCENARIO for its farm"
             raise InputError("does not say how many cores its runners have", where=where, hint=hint)
-        machine = general or Runner(cpus=_number(cores))
-        found[runner] = replace(machine, cpus=_number(cores)) if cores else machine
+        machine = general or Runner(cpus=number(cores))
+        found[runner] = replace(machine, cpus=number(cores)) if cores else machine
     return found
 
 
 def _runner(written: Mapping[str, Json]) -> Runner:
     known = {one.name for one in fields(Runner)} - {"size"}
-    return Runner(**{name: _number(value) for name, value in written.items() if name in known})  # type: ignore[arg-type]
-
-
-def _named(trace: Trace, kind: Literal["builds", "steps"]) -> list[dict[str, Cell]]:
-    from sim.trace import COLUMNS
-
-    return [dict(zip(COLUMNS[kind], row, strict=True)) for row in trace.table(kind).rows()]
-
-
-def _mapping(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _number(value: object) -> float:
-    return float(value)  # type: ignore[arg-type]
-
-
-def _whole(value: object) -> int:
-    return int(value)  # type: ignore[call-overload, no-any-return]
+    return Runner(**{name: number(value) for name, value in written.items() if name in known})  # type: ignore[arg-type]

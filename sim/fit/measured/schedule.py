@@ -25,12 +25,13 @@ from sim.model.plan.compiled import Compiled
 from sim.model.plan.known import Known
 from sim.model.store.versioned import Versioned
 from sim.profile import Profile
-from sim.profile.cost import Cost, Daemon
+from sim.profile.cost import CLIENT_PARTS, Cost, Daemon
 from sim.profile.variation import CONSTANT, Variation
 from sim.workload.request import Request
 
 Seconds = NDArray[np.float64]
 _GRAPH_KINDS = ("exec", "copy", "context", "source", "merge")
+_COPIES = ("copy", "digest")  # both go by what the rules say of the COPY
 SHARES = ("daemon", "wait", "cpu", "rest")
 
 
@@ -60,15 +61,20 @@ class Schedule:
         graph = Graph(target="observed", platforms=(), steps=steps, results=())
         self._graph = graph
         self._compiled = Compiled(graph, Profile.ideal())
+        copies = {(one.build, one.name): at for at, one in enumerate(self.executions) if one.kind == "copy"}
+        self._costed = [  # a digest goes by its COPY, where that was executed
+            copies.get((one.build, one.name), at) if one.kind == "digest" else at
+            for at, one in enumerate(self.executions)
+        ]
         self._owner = _Owner(self._compiled, [step.name for step in steps])
 
     def stated(self, profile: Profile) -> list[Cost]:
         """What a profile says of each execution: its rules, else priors or constants; bytes as they were measured."""
         found = []
         for one, cost in zip(self.executions, profile.costs(self._graph), strict=True):
-            if one.kind not in _GRAPH_KINDS:
+            if one.kind not in _GRAPH_KINDS and one.kind not in _COPIES:
                 cost = Cost()
-            elif one.kind == "copy" and one.bytes:
+            elif one.kind in _COPIES and one.bytes:
                 cost = replace(cost, write_bytes=one.bytes)
             found.append(replace(cost, spread=0.0))
         return found
@@ -96,33 +102,24 @@ class Schedule:
             engine, costing = engines[one.runner]
             cpus = machines[one.runner].cpus
             weight = variation.weight(seed, at, 0, costs[at].cpu_s, cpus) if one.kind == "exec" else 1.0
-            chain = _Chain(engine, self._phases(at, one, costs[at], costing, daemon), table[:, at], weight)
+            chain = _Chain(
+                engine, self._phases(at, one, costs[self._costed[at]], costing, daemon), table[:, at], weight
+            )
             chains.append(chain)
             Timeout(env, one.started_s).callbacks.append(chain.start)
             if not one.is_whole:
                 Timeout(env, one.completed_s).callbacks.append(chain.stop)
-            if (
-                one.kind == "copy"
-                and "--from=" in one.name
-                and (hash_s := costs[at].write_bytes * daemon.hash_byte_cpu_s)
-            ):
-                # What it takes was hashed before it began (`sim.model.buildkit.phases.Costing.hashing`).
-                Timeout(env, self._hashed_from_s(one, hash_s)).callbacks.append(partial(_beside, engine, hash_s))
         if seen.client_cpu_s:
-            for runner, started_s in seen.clients:
-                if runner in engines:
-                    Timeout(env, started_s).callbacks.append(partial(_beside, engines[runner][0], seen.client_cpu_s))
+            for client in seen.clients:
+                for at_s, part in zip(client.works_s, CLIENT_PARTS, strict=True):
+                    if client.runner in engines:
+                        work = partial(_beside, engines[client.runner][0], seen.client_cpu_s * part)
+                        Timeout(env, at_s).callbacks.append(work)
         env.run()
-        clients_s = seen.client_cpu_s * sum(runner in engines for runner, _ in seen.clients)
-        counted_s = sum(engine.cpu_s for engine, _ in engines.values()) - clients_s
+        counted_s = sum(engine.cpu_s for engine, _ in engines.values())
+        if host is None:
+            counted_s -= seen.client_cpu_s * sum(client.runner in engines for client in seen.clients)
         return Spent(table.sum(axis=0), table[0], table[1], table[2], table[3], counted_s)
-
-    def _hashed_from_s(self, copy: Execution, hash_s: float) -> float:
-        """When the hashing for a COPY began: with the end of a step before it; beside others it takes longer than alone."""
-        latest_s = copy.started_s - 0.9 * hash_s
-        ends_s = (one.completed_s for one in self.executions if one.build == copy.build and one.kind == "exec")
-        begun_s = max((end_s for end_s in ends_s if end_s <= latest_s), default=0.0)
-        return begun_s if copy.started_s - begun_s < 5 * hash_s else max(0.0, copy.started_s - hash_s)
 
     def _phases(
         self, at: int, one: Execution, cost: Cost, costing: Costing, daemon: Daemon
@@ -141,6 +138,8 @@ class Schedule:
             work: Phase = (SLEEPY_CPU, daemon.open_cpu_s, daemon.open_cores)
             latency_s = daemon.client_latency_s + daemon.metadata_latency_s
             return [(1, [(DELAY, latency_s, 0.0)]), (0, [work]), (0, [(SLEEPY_CPU, loads, 1.0)])]
+        if one.kind == "digest":
+            return [(2, [(DAEMON_CPU, cost.write_bytes * daemon.hash_byte_cpu_s, 1.0)])]
         if one.kind == "export":
             return [(2, [(DAEMON_CPU, cost.cpu_s, cost.threads)])]
         edge = Edge(self._owner, at, at, False)
@@ -154,8 +153,8 @@ class Schedule:
 
 
 def _beside(engine: RunnerEngine, cpu_s: float, _: Event) -> None:
-    """Work of no vertex: a client's own, or hashing."""
-    engine.work(Work([(DAEMON_CPU, cpu_s, 1.0)]), lambda _: None)
+    """A client's own work."""
+    engine.beside(Work([(DAEMON_CPU, cpu_s, 1.0)]), lambda _: None)
 
 
 class _Chain:

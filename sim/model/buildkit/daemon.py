@@ -10,6 +10,7 @@ from collections import deque
 from math import ceil, inf, isfinite
 from random import Random
 
+from sim.model.buildkit.digests import Digests
 from sim.model.buildkit.edge import DONE, FAILED, GONE, QUEUED, RUNNING, Build, Edge, Engine
 from sim.model.buildkit.exports import Exporter
 from sim.model.buildkit.phases import Costing
@@ -19,6 +20,7 @@ from sim.model.registry import Layer, Pull, Registry
 from sim.model.store.mounts import CacheMounts
 from sim.model.store.volume import Volume
 from sim.profile import Profile
+from sim.profile.cost import Cost
 from sim.scenario.farm import Runner
 
 # The purpose of the uniform draw, and a mark that no other digest carries.
@@ -81,6 +83,7 @@ class Daemon:
             kept=volume.blobs,
             on_blob=self._packed,
         )
+        self.digests = Digests(engine)
         self._costing = Costing(profile, seed, slowdowns or {}, volume.cache.attempts, machine)
         self._free = slots
         self._queue: deque[Edge] = deque()
@@ -99,10 +102,10 @@ class Daemon:
             return None
         return edge
 
-    def execute(self, solve: Build, index: int, key: int, no_cache: bool, hashes: bool = False) -> Edge:
-        """Start a vertex, or queue it for a slot, first come first served over all builds. `hashes`: what it copies is new."""
+    def execute(self, solve: Build, index: int, key: int, no_cache: bool, cpu_s: float = 0.0) -> Edge:
+        """Start a vertex, or queue it for a slot, first come first served over all builds. `cpu_s` was spent on it before."""
         edge = Edge(solve, index, key, no_cache)
-        edge.hashes = hashes
+        edge.cpu_s = cpu_s
         # BuildKit's index has one edge a key (solver/index.go): a --no-cache one takes a normal one's place.
         before = self._live.get(key)
         if before is None or (no_cache and not before.no_cache):
@@ -117,6 +120,10 @@ class Daemon:
         else:
             self._start(edge)
         return edge
+
+    def digest_cpu_s(self, cost: Cost) -> float:
+        """Core-seconds that the digest of what a COPY takes costs."""
+        return cost.write_bytes * self.profile.daemon.hash_byte_cpu_s
 
     def leave(self, edge: Edge, solve: Build) -> None:
         """A solve gives up on a vertex in flight; without any waiter left the vertex is cancelled."""
@@ -254,14 +261,12 @@ class Daemon:
         self.volume.packed(layer, packed_bytes, self.engine.now)
 
     def _carry_out(self, edge: Edge) -> None:
-        kind = edge.compiled.kinds[edge.index]
-        if edge.hashes and (hashing := self._costing.hashing(edge)):
-            edge.hashes = False
-            edge.phases = hashing
-            self.engine.work(edge, self._hashed)
-            return
+        index = edge.index
+        kind = edge.compiled.kinds[index]
         if kind == CONTEXT:
             self._receive(edge)
+        elif kind == PREAMBLE:
+            edge.owner.loading(index)
         edge.phases = self._costing.phases(edge)
         if kind == EXEC:
             peak_bytes = edge.cost.memory_bytes
@@ -270,10 +275,6 @@ class Daemon:
                 if self.memory.in_use_bytes > self.memory.limit_bytes:
                     self.engine.later(0.0, self._relieve, edge)
         self.engine.work(edge, self._finished)
-
-    def _hashed(self, edge: Edge) -> None:
-        edge.started_s = self.engine.now
-        self._carry_out(edge)
 
     def _receive(self, edge: Edge) -> None:
         """Find a copy of the context to send the changes into; it stays taken while a build holds the vertex (13.2)."""

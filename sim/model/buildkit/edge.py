@@ -56,6 +56,14 @@ class Build:
         """A vertex that the build waited for has ended."""
         raise NotImplementedError
 
+    def loading(self, index: int) -> None:
+        """The definition or .dockerignore is asked of the client."""
+        raise NotImplementedError
+
+    def digested(self, index: int, cpu_s: float) -> None:
+        """What a step takes by content is hashed; `cpu_s` of that are the build's to count."""
+        raise NotImplementedError
+
     def lost(self, reason: str) -> None:
         """The daemon no longer answers."""
         raise NotImplementedError
@@ -77,6 +85,10 @@ class Engine:
 
     def work(self, work: W, then: Callable[[W], None]) -> None:
         """Carry out `work.phases` one after the other, then call `then(work)`; never at once."""
+        raise NotImplementedError
+
+    def beside(self, work: W, then: Callable[[W], None]) -> None:
+        """The same for what a client does, where it runs on the runner's machine."""
         raise NotImplementedError
 
     def stop(self, work: Work) -> None:
@@ -110,7 +122,6 @@ class Edge(Work):
         "cost",
         "executed",
         "fault",
-        "hashes",
         "holders",
         "index",
         "indexed",
@@ -147,7 +158,6 @@ class Edge(Work):
         self.state = QUEUED
         self.waiters: list[tuple[Build, int]] = []
         self.holders = 0
-        self.hashes = False
         self.indexed = False
         self.executed = False
         self.is_record = False

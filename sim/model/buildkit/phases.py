@@ -79,11 +79,6 @@ class Costing:
             ]
         return self._command(edge, cost, factor, written_bytes)
 
-    def hashing(self, edge: Edge) -> list[Phase]:
-        """What BuildKit does with what a COPY takes before it runs it, if it is new: it hashes it (solver/edge.go 901)."""
-        work_s = edge.cost.write_bytes * self._constants.hash_byte_cpu_s if edge.hashes else 0.0
-        return [(DAEMON_CPU, work_s, 1.0)] if work_s else []
-
     def _command(self, edge: Edge, cost: Cost, factor: float, written_bytes: float) -> list[Phase]:
         """A RUN: the daemon's share, then the command's. `edge.alone_s`: how long that takes with nothing beside it."""
         constants, runner = self._constants, self._runner

@@ -11,10 +11,10 @@ from typing import Final
 
 from sim.model.buildkit.daemon import Daemon
 from sim.model.buildkit.edge import DONE, FAILED, QUEUED, Build, Edge
-from sim.model.buildkit.shown import Shown
 from sim.model.plan.compiled import CONTEXT, COPY, EXEC, MERGE, Compiled
 from sim.model.plan.known import Known
 from sim.model.record import Recorder
+from sim.model.shown import Shown
 from sim.workload.request import Request
 
 IDLE: Final = 0
@@ -24,14 +24,19 @@ READY: Final = 3
 FLYING: Final = 4
 ENDED: Final = 5
 
+# Of the content that a step takes: its digest is under way, or made.
+HASHING: Final = 1
+HASHED: Final = 2
+
 
 class Search(Build):
     """By step: idle, wanted, held back until the contexts are here, ready, in flight (here or in another build), ended."""
 
     # fmt: off
     __slots__ = (
-        "_agenda", "_contexts_left", "_ended_s", "_flights", "_fresh", "_held", "_loaded", "_missing", "_pending", "_ready",
-        "_results_left", "_shown", "_status", "_wanted_s", "daemon", "live", "no_cache",
+        "_agenda", "_contexts_left", "_digest", "_digest_cpu_s", "_digesting", "_ended_s", "_flights", "_fresh", "_held",
+        "_loaded", "_missing", "_pending", "_ready", "_results_left", "_shown", "_status", "_wanted_s", "daemon", "live",
+        "no_cache",
     )
     # fmt: on
 
@@ -58,6 +63,9 @@ class Search(Build):
         self._shown = Shown(size, recorder, daemon.engine, daemon.cache)
         self._status = bytearray(size)
         self._fresh = bytearray(size)
+        self._digest = bytearray(size)
+        self._digesting: dict[int, int] = {}  # what is hashed, by the step that waits for it
+        self._digest_cpu_s: dict[int, float] = {}  # what that took, until the step executes
         self._missing = [0] * size
         self._wanted_s = [0.0] * size
         self._ended_s = [0.0] * size
@@ -138,7 +146,10 @@ class Search(Build):
                 self._leave_unneeded()
             return
         inputs = set(compiled.inputs[index])
-        self._missing[index] = missing = sum(self._status[given] != ENDED for given in inputs)
+        missing = sum(self._status[given] != ENDED for given in inputs)
+        if self._awaits_digest(index):
+            missing += 1
+        self._missing[index] = missing
         if missing == 0:
             self._status[index] = READY
             self._ready.append(index)
@@ -175,14 +186,41 @@ class Search(Build):
         key = self.known.key(index)
         if key is None:
             raise AssertionError(f"{self.names[index]}: all inputs are there, but it has no key")
-        self._wanted_s[index] = self.daemon.engine.now
-        edge = self.daemon.execute(self, index, key, self._ignores_cache(index), self._is_new(index))
-        self._take_off(edge, index)
+        cpu_s = 0.0
+        if self._digest[index]:
+            self._wanted_s[index] = max([self._ended_s[given] for given in self.compiled.inputs[index]])
+            cpu_s = self._digest_cpu_s.pop(index, 0.0)
+        else:
+            self._wanted_s[index] = self.daemon.engine.now
+        self._take_off(self.daemon.execute(self, index, key, self._ignores_cache(index), cpu_s), index)
 
-    def _is_new(self, index: int) -> bool:
-        """Whether what the step takes by content was made while the build waited: its digest is still to be computed."""
-        kinds, fresh = self.compiled.kinds, self._fresh
-        return any(fresh[given[1]] and kinds[given[1]] != CONTEXT for given in self.compiled.content_inputs[index])
+    def _awaits_digest(self, index: int) -> bool:
+        """Whether a COPY waits for the digest of what it takes of a stage that was made while the build waited."""
+        compiled = self.compiled
+        if self._digest[index] or compiled.kinds[index] != COPY:
+            return self._digest[index] == HASHING
+        digests = self.daemon.digests
+        for _, given, _, paths in compiled.content_inputs[index]:
+            if self._status[given] != ENDED or compiled.kinds[given] == CONTEXT:
+                continue
+            content = hash((self.known.final[given], paths))
+            if self._fresh[given] or content in digests.live:
+                cpu_s = self.daemon.digest_cpu_s(compiled.costs[index])
+                if cpu_s > 0.0:
+                    self._digest[index] = HASHING
+                    self._digesting[index] = content
+                    digests.make(content, cpu_s, self, index)
+                    return True
+        return False
+
+    def digested(self, index: int, cpu_s: float) -> None:
+        """The digest that a step waited for is there; `cpu_s` is what it took, where this build counts that."""
+        self._digest[index] = HASHED
+        self._digesting.pop(index, None)
+        self._digest_cpu_s[index] = cpu_s
+        if self.live and self._status[index] == WANTED:
+            self._arrived(index)
+            self._run()
 
     def _ignores_cache(self, index: int) -> bool:
         return self.no_cache and self.compiled.kinds[index] in (COPY, EXEC, MERGE)
@@ -274,18 +312,28 @@ class Search(Build):
         compiled = self.compiled
         self.known.end(index, key, result, self.daemon.cache)
         for consumer in compiled.consumers[index]:
-            if self._status[consumer] != WANTED:
-                continue
-            self._missing[consumer] -= 1
-            if self._missing[consumer] == 0:
-                self._status[consumer] = READY
-                self._ready.append(consumer)
-            elif compiled.content_inputs[consumer] and self.known.final[consumer] is None and self._hit(consumer):
-                self._leave_unneeded()
+            if self._status[consumer] == WANTED:
+                if not self._digest[consumer] and compiled.content_inputs[consumer] and self._awaits_digest(consumer):
+                    continue
+                self._arrived(consumer)
         if index in compiled.results:
             self._results_left -= 1
             if self._results_left == 0:
                 self._all_ended()
+
+    def _arrived(self, index: int) -> None:
+        """One thing less that a step waits for; with a content known it may hit though others are missing."""
+        self._missing[index] -= 1
+        if self._missing[index] == 0:
+            self._status[index] = READY
+            self._ready.append(index)
+        elif (
+            self.compiled.content_inputs[index]
+            and self._digest[index] != HASHING
+            and self.known.final[index] is None
+            and self._hit(index)
+        ):
+            self._leave_unneeded()
 
     def _report_below(self, index: int) -> None:
         """Steps below a hit are cached too, though nothing looked at their results."""

@@ -12,10 +12,11 @@ from functools import partial
 
 from sim.model.buildkit.daemon import Daemon
 from sim.model.buildkit.delivery import Delivery
-from sim.model.buildkit.edge import DAEMON_CPU, DELAY, SLEEPY_CPU, Edge, Work
+from sim.model.buildkit.edge import DAEMON_CPU, DELAY, Edge, Work
 from sim.model.buildkit.solve import Command, Solve
 from sim.model.plan.compiled import Compiled
 from sim.model.record import Recorder
+from sim.profile.cost import CLIENT_PARTS
 from sim.workload.output import Output
 from sim.workload.request import Request
 
@@ -83,15 +84,17 @@ class Session(Command):
         """The client starts; its connection and, for bake, reading the file take a while."""
         constants = self.daemon.profile.daemon
         latency_s = constants.client_latency_s + (constants.bake_latency_s if self.bake else 0.0)
-        if constants.client_cpu_s:
-            self.daemon.engine.work(Work([(DAEMON_CPU, constants.client_cpu_s, 1.0)]), _nothing)
         profile, seed = self.daemon.profile, self.daemon.seed
         for solve in self.solves.values():
+            self.work(CLIENT_PARTS[0])
             varied_s = latency_s * profile.variation.factor("client_latency_s", seed, solve.build)
-            solve.work(
-                [(DELAY, varied_s, 0.0), (SLEEPY_CPU, constants.open_cpu_s, constants.open_cores)],
-                partial(_open, solve),
-            )
+            solve.work([(DELAY, varied_s, 0.0)], partial(_open, solve))
+
+    def work(self, part: float) -> None:
+        """The client works beside its builds, which share its time."""
+        cpu_s = self.daemon.profile.daemon.client_cpu_s * part / len(self.solves)
+        if cpu_s:
+            self.daemon.engine.beside(Work([(DAEMON_CPU, cpu_s, 1.0)]), _nothing)
 
     def registered(self, solve: Solve) -> None:
         """The solve's graph is known."""

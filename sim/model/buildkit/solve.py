@@ -10,14 +10,19 @@ from collections.abc import Callable
 
 from sim.model.buildkit.daemon import Daemon
 from sim.model.buildkit.delivery import Delivery
+from sim.model.buildkit.digests import DIGEST
 from sim.model.buildkit.edge import DELAY, FAILED, SLEEPY_CPU, Edge, Phase
 from sim.model.buildkit.search import IDLE, Search
 from sim.model.plan.compiled import CONTEXT, PREAMBLE, Compiled
 from sim.model.record import Recorder
+from sim.profile.cost import CLIENT_PARTS
 from sim.workload.request import Request
 
 HISTORY = "[internal] history record"
 OPEN = "[internal] open the build"
+_OPENING_BEFORE = (
+    0.4  # of its work before .dockerignore; the rest makes the graph (measured as `CLIENT_PARTS`: 1.4, 2.1 core-ms)
+)
 
 
 class Command:
@@ -33,6 +38,10 @@ class Command:
     @property
     def target_cpu_s(self) -> float:
         """The client's own work for each target."""
+        raise NotImplementedError
+
+    def work(self, part: float) -> None:
+        """The client does its part of its own work for one of its solves."""
         raise NotImplementedError
 
     def registered(self, solve: Solve) -> None:
@@ -85,12 +94,13 @@ class Solve(Search):
 
     def open(self) -> None:
         """The client has connected: load the definition, then .dockerignore; each needs a slot even for a cached build."""
-        tail, self._tail = self._tail, None
-        if tail is not None:
-            self._record_tail(tail, "executed")
         self.daemon.builds[self] = None
         self.delivery.open(self)
         self._load(self.compiled.definition)
+
+    def loading(self, index: int) -> None:
+        """The client sends one of its files."""
+        self.session.work(CLIENT_PARTS[1 if index == self.compiled.definition else 2])
 
     def evaluate(self) -> None:
         """The graph is known and nothing holds it back: want the result."""
@@ -110,6 +120,7 @@ class Solve(Search):
         """
         daemon = self.daemon
         self._let_go()
+        self.session.work(CLIENT_PARTS[3])
         tail = Edge(self, self.compiled.definition, 0, False)
         constants = daemon.profile.daemon
         tail_cpu_s = constants.tail_cpu_s * daemon.profile.variation.factor("tail_cpu_s", daemon.seed, self.build)
@@ -162,8 +173,12 @@ class Solve(Search):
         elif kind == PREAMBLE:
             self._shown.edge(self, edge, index, "executed" if edge.owner is self else "shared", self._wanted_s[index])
             if index == self.compiled.definition:
-                # The images' metadata are asked for in between, without a slot (semantics 5).
-                self.work([(DELAY, self.daemon.profile.daemon.metadata_latency_s, 0.0)], self._resolved)
+                # The images' metadata are asked for in between, without a slot (semantics 5), and the frontend works.
+                daemon = self.daemon.profile.daemon
+                latency: Phase = (DELAY, daemon.metadata_latency_s, 0.0)
+                self.work([latency, *self._opening(_OPENING_BEFORE)], self._resolved)
+            elif opening := self._opening(1.0 - _OPENING_BEFORE):
+                self.work(opening, self._opened)
             else:
                 self.session.registered(self)
         else:
@@ -180,8 +195,20 @@ class Solve(Search):
             self._end_step(index, edge.key, edge.result)
             self._run()
 
-    def _resolved(self, _: Edge) -> None:
+    def _opening(self, part: float) -> list[Phase]:
+        """A part of the daemon's work for the frontend."""
+        daemon = self.daemon.profile.daemon
+        return [(SLEEPY_CPU, daemon.open_cpu_s * part, daemon.open_cores)] if daemon.open_cpu_s else []
+
+    def _resolved(self, work: Edge) -> None:
+        self._tail = None
+        self._record_tail(work, "executed")
         self._load(self.compiled.dockerignore)
+
+    def _opened(self, work: Edge) -> None:
+        self._tail = None
+        self._record_tail(work, "executed")
+        self.session.registered(self)
 
     def record(self, key: int) -> int | None:
         """The result that the daemon has for a key, or a cache that the build imports."""
@@ -227,6 +254,13 @@ class Solve(Search):
             self.session.recorder.overhead(self, tail.name, tail.cpu_s, tail.started_s, self.daemon.engine.now, outcome)
 
     def _let_go(self) -> None:
+        digests, self._digesting = self._digesting, {}
+        spent_s = sum([self.daemon.digests.leave(content, self) for content in digests.values()])
+        spent_s += sum(self._digest_cpu_s.values())  # of steps that hit then
+        self._digest_cpu_s.clear()
+        if spent_s:
+            now_s = self.daemon.engine.now
+            self.session.recorder.overhead(self, DIGEST, spent_s, now_s, now_s)
         held, self._held = self._held, []
         for edge in held:
             self.daemon.release(edge)

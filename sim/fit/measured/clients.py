@@ -1,0 +1,53 @@
+"""The clients of a replay: when they worked, and how much of the machine they took.
+
+In: a measured trace. Out: `Client`s, core-seconds of one. Clients run on the runners' machine there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+
+from sim.fit.measured.cells import LOADS, named, number, whole
+from sim.trace import Cell, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client and when it works: as it starts, for the definition, for .dockerignore, after its last step (`CLIENT_PARTS`)."""
+
+    runner: int
+    works_s: tuple[float, ...]
+
+
+def client_cpu_s(trace: Trace) -> float:
+    """What a replay's client took of the machine, in the mean; 0: not measured, or not on the runners' machine."""
+    took_s = trace.meta.machine.get("clients_cpu_s")
+    clients = len(clients_of(trace))
+    return float(took_s) / clients if isinstance(took_s, float) and clients else 0.0
+
+
+def clients_of(trace: Trace) -> tuple[Client, ...]:
+    """One a request and runner: a bake's targets have one in common."""
+    at_s: dict[Cell, list[float]] = defaultdict(list)
+    loads_s: dict[tuple[Cell, str], float] = {}
+    for row in named(trace, "steps"):
+        if row["completed_s"] is not None and row["kind"] != "overhead":
+            at_s[row["build"]].append(number(row["completed_s"]))
+        if (load := LOADS.search(str(row["step"]))) and row["started_s"] is not None:
+            loads_s.setdefault((row["build"], load[1]), number(row["started_s"]))
+    found: dict[tuple[Cell, int], Client] = {}
+    for row in named(trace, "builds"):
+        if row["started_s"] is None or row["runner"] is None:
+            continue
+        build, started_s = row["build"], number(row["started_s"])
+        loaded_s = [loads_s.get((build, load), started_s) for load in ("build definition", ".dockerignore")]
+        one = Client(whole(row["runner"]), (started_s, *loaded_s, max([started_s, *at_s[build]])))
+        before = found.get((row["request"], one.runner))
+        if before is not None:
+            one = replace(
+                one,
+                works_s=(*map(min, before.works_s[:3], one.works_s), max(before.works_s[3], one.works_s[3])),
+            )
+        found[row["request"], one.runner] = one
+    return tuple(found.values())
