@@ -46,10 +46,11 @@ class HostEngine:
         self.network = _shared(env, machine.network_bytes_per_s)
         self._clients: RunnerEngine | None = None
 
-    def clients(self, env: Environment) -> RunnerEngine:
+    def clients(self, env: Environment, crowded_share: float) -> RunnerEngine:
         """Where clients work: on all of the machine's cores, beside the runners."""
         if self._clients is None:
-            self._clients = RunnerEngine(env, Runner(cpus=self.host.capacity), host=self)
+            machine = Runner(cpus=self.host.capacity)
+            self._clients = RunnerEngine(env, machine, host=self, crowded_share=crowded_share)
         return self._clients
 
 
@@ -146,7 +147,9 @@ class RunnerEngine(Engine):
 
     def beside(self, work: W, then: Callable[[W], None]) -> None:
         """As `work`, of a client on the runner's machine: on a host that is all of it, not the runner's part."""
-        (self if self._on_host is None else self._on_host.clients(self._clock.env)).work(work, then)
+        host = self._on_host
+        engine = self if host is None else host.clients(self._clock.env, self._cpus.crowded_share)
+        engine.work(work, then)
 
     def stop(self, work: Work) -> None:
         """Stop carrying out. `work.cpu_s` becomes what was used."""

@@ -163,7 +163,9 @@ CONSTANTS: Mapping[str, Constant] = {
         "a guess: 8 % below gzip (CopilotKit/OpenBot#369: 886 MB for 962), 22 % in home-assistant/core#160665",
     ),
     # How many cores the daemon's work keeps busy when it is alone.
-    "open_cores": Constant(2.0, 0.2, "a guess: the client and the daemon, side by side (see open_cpu_s)"),
+    "open_cores": Constant(
+        1.0, 0.2, "a guess: the frontend works in one thread, and its client beside it (see client_cpu_s)"
+    ),
     "run_cores": Constant(
         1.32, 0.1, "runc, the daemon and the kernel work side by side: fits lone and crowded RUNs (see run_cpu_s)"
     ),

@@ -154,7 +154,7 @@ class Schedule:
 
 def _beside(engine: RunnerEngine, cpu_s: float, _: Event) -> None:
     """A client's own work."""
-    engine.beside(Work([(DAEMON_CPU, cpu_s, 1.0)]), lambda _: None)
+    engine.beside(Work([(SLEEPY_CPU, cpu_s, 1.0)]), lambda _: None)
 
 
 class _Chain:

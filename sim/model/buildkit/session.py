@@ -12,7 +12,7 @@ from functools import partial
 
 from sim.model.buildkit.daemon import Daemon
 from sim.model.buildkit.delivery import Delivery
-from sim.model.buildkit.edge import DAEMON_CPU, DELAY, Edge, Work
+from sim.model.buildkit.edge import DELAY, SLEEPY_CPU, Edge, Work
 from sim.model.buildkit.solve import Command, Solve
 from sim.model.plan.compiled import Compiled
 from sim.model.record import Recorder
@@ -94,7 +94,7 @@ class Session(Command):
         """The client works beside its builds, which share its time."""
         cpu_s = self.daemon.profile.daemon.client_cpu_s * part / len(self.solves)
         if cpu_s:
-            self.daemon.engine.beside(Work([(DAEMON_CPU, cpu_s, 1.0)]), _nothing)
+            self.daemon.engine.beside(Work([(SLEEPY_CPU, cpu_s, 1.0)]), _nothing)
 
     def registered(self, solve: Solve) -> None:
         """The solve's graph is known."""

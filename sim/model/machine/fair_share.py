@@ -9,8 +9,9 @@ ends when the clock reaches its start plus its work. A change costs O(classes + 
 A change is any number of `add`, `remove` and `finish` at one time, then one `settle`.
 
 A `Machine` has two groups that share its capacity, as the cgroups of BuildKit's steps and of its daemon do
-(buildkit-semantics 10); a `Host` has several machines. What one leaves unused goes to the others. Where steps want all
-cores, those threads of the daemon that sleep and wake get only `crowded_share` of what they could use, if that is less.
+(buildkit-semantics 10); a `Host` has several machines. What one leaves unused goes to the others. Where steps, or the daemon's
+own threads that compute, want all cores, those that sleep and wake get only `crowded_share` of what they could use, if that
+is less.
 """
 
 from __future__ import annotations
@@ -128,6 +129,33 @@ class Group:
             while heap[0][2] is None:
                 heappop(heap)
             wait = (heap[0][0] - kind.clock) / rate  # type: ignore[operator]
+            if wait < soonest:
+                soonest = wait
+                self.first = kind
+        self.busy = allowance - free
+        return soonest
+
+    def fill_crowded(self, allowance: float, crowded_share: float) -> float:
+        """As `fill`; where the allowance is short, sleepy jobs get this share of what they could use beside others."""
+        kinds = self._active
+        if self.demand() <= allowance or len({kind.is_sleepy for kind in kinds}) < 2:
+            return self.fill(allowance)
+        caps = [kind.cap * crowded_share if kind.is_sleepy else kind.cap for kind in kinds]
+        free, left = allowance, self.weights
+        for at in sorted(range(len(kinds)), key=lambda at: caps[at] / kinds[at].weight):
+            kind = kinds[at]
+            kind.rate = min(caps[at], free / left * kind.weight)
+            free -= kind.rate * kind.jobs
+            left -= kind.weight * kind.jobs
+        soonest = inf
+        for kind in kinds:
+            if kind.is_sleepy and free > 0.0:
+                more = min(free / kind.jobs, kind.cap - kind.rate)
+                kind.rate += more
+                free -= more * kind.jobs
+            while kind.heap[0][2] is None:
+                heappop(kind.heap)
+            wait = (kind.heap[0][0] - kind.clock) / kind.rate  # type: ignore[operator]
             if wait < soonest:
                 soonest = wait
                 self.first = kind
@@ -253,17 +281,19 @@ class Machine(FairShare):
         if not daemon.jobs:
             self._first = steps
             return steps.fill(allowance)
+        share = self.crowded_share
         if not steps.jobs:
             self._first = daemon
-            return daemon.fill(allowance)
-        wanted, share = steps.demand(), self.crowded_share
+            return daemon.fill(allowance) if share == 1.0 else daemon.fill_crowded(allowance, share)
+        wanted = steps.demand()
         crowded = daemon.demand() if share == 1.0 else daemon.demand_in_crowd(share)
         if self.daemon_cgroup == "group":
             fair = allowance / 2
         else:
             fair = split(allowance, [wanted, *daemon.caps()])[0]
         of_steps = min(wanted, max(fair, allowance - crowded))
-        first, second = steps.fill(of_steps), daemon.fill(allowance - of_steps)
+        first, of_daemon = steps.fill(of_steps), allowance - of_steps
+        second = daemon.fill(of_daemon) if share == 1.0 else daemon.fill_crowded(of_daemon, share)
         self._first = steps if first <= second else daemon
         return first if first <= second else second
 
