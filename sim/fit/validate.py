@@ -319,6 +319,7 @@ def _class_json(one: ClassErrors) -> dict[str, Json]:
         "build_noise_floor": one.build_noise_floor,
         "outcome_accuracy": one.outcome_accuracy,
         "outcome_repeated": one.outcome_repeated,
+        "settled_accuracy": one.settled_accuracy,
         "coverage": one.coverage,
         "band": BAND,
         "worst": one.worst,
@@ -350,6 +351,8 @@ def _case_json(one: Judged) -> dict[str, Json]:
         "builds": builds[1:],
         "steps": errors.outcomes.total,
         "steps_right": errors.outcomes.right,
+        "steps_settled": errors.outcomes.settled,
+        "steps_settled_right": errors.outcomes.settled_right,
         "wrong": list(errors.outcomes.wrong),
         "unmatched": list(errors.unmatched),
         "references": {

@@ -136,7 +136,7 @@ def test_lines_and_page_name_what_is_worst_and_what_is_doubtful(found):
     assert "Made by `buildcast validate x`." in page
     assert "## Where it is worst" in page
     assert "m7-13: replayed on a busy machine" in page
-    assert "| outcomes | repeated |" in page
+    assert "| outcomes | repeated | settled |" in page
     lines = validation_lines(found)
     assert any(line.startswith("  mixed") for line in lines)
     assert any(MAX_MIN in line for line in lines)

@@ -146,6 +146,14 @@ def test_where_steps_want_all_cores_a_sleepy_thread_gets_its_crowded_share():
     assert found[-2:] == [4.0, 4.0]
 
 
+@pytest.mark.parametrize(("computing", "ends_s"), [(0, 1.0), (1, 1.0), (2, 4.0)])
+def test_the_daemons_own_computing_threads_crowd_a_sleepy_one(computing, ends_s):
+    """mixed-slots-1: .dockerignores took twice as long beside hashing. Without `Group.fill_crowded` the last ends at 1.5."""
+    jobs = [*[(0.0, 9.0, 1.0)] * computing, (0.0, 1.0, 1.0)]
+    found = ends_of(Machine(2.0, crowded_share=0.25), jobs, [DAEMON] * len(jobs), [computing])
+    assert found[-1] == pytest.approx(ends_s)
+
+
 @pytest.mark.parametrize(("others", "ends_s"), [(1, 1.0), (2, 4.0)])
 def test_on_a_host_the_steps_of_any_machine_crowd_a_daemon(others, ends_s):
     host = Host(2.0)

@@ -4,7 +4,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import a_farm, a_graph, a_request, a_rule, copy, ideal, locked, outcomes, run, simulated, source
+from builders import (
+    Handmade,
+    a_farm,
+    a_graph,
+    a_request,
+    a_rule,
+    context,
+    copy,
+    ideal,
+    locked,
+    outcomes,
+    run,
+    simulated,
+    source,
+)
 
 from sim import simulate
 from sim.model.machine.fair_share import Machine
@@ -38,7 +52,7 @@ def test_steps_of_a_build_that_race_for_a_lock_take_it_in_either_order():
 
 
 def test_a_copy_of_what_was_just_made_starts_when_that_is_hashed():
-    """0.8 ns a byte (see `hash_byte_cpu_s`). Without `Search._awaits_digest` it starts with the end of the RUN."""
+    """So many ns a byte (see `hash_byte_cpu_s`). Without `Search._awaits_digest` it starts with the end of the RUN."""
     graph = a_graph(source(), run("make", 0), copy("out", 0, 1, "/x"))
     profile = Profile.of([a_rule("RUN make", latency=1.0), a_rule("COPY out", write=50e6)])
     trace = simulated(graph, [a_request(0)], profile)
@@ -49,6 +63,66 @@ def test_a_copy_of_what_was_just_made_starts_when_that_is_hashed():
         )
     }
     assert rows["COPY out"][0] - rows["RUN make"][1] == pytest.approx(50e6 * DAEMON.hash_byte_cpu_s)
+
+
+def hashed(*rules):
+    """No overheads but a digest of 1 s for 100 MB."""
+    costs = ideal(*rules)
+    return costs.with_daemon(replace(costs.daemon, hash_byte_cpu_s=1e-8))
+
+
+def times(trace, column="completed_s"):
+    """[(build, step, time)] of what ran."""
+    rows = zip(*(trace.steps[name].tolist() for name in ("build", "step", column)), strict=True)
+    return {(int(build), step): at_s for build, step, at_s in rows if at_s == at_s}
+
+
+def test_a_digest_is_made_while_a_copy_waits_for_its_other_input():
+    """mixed-scale-1: the last COPY begins 2 ms after the one before. Hashed when all inputs are there it would begin at 4."""
+    graph = a_graph(source(), run("make", 0), run("slow", 0), copy("out", 2, 1, "/x"))
+    costs = hashed(("RUN make", {"latency": 1.0}), ("RUN slow", {"latency": 3.0}), ("COPY out", {"write": 100e6}))
+    assert times(simulated(graph, [a_request(0)], costs), "started_s")[0, "COPY out"] == pytest.approx(3.0)
+
+
+def test_a_digest_holds_no_slot():
+    """mixed-slots-1: what was queued goes on meanwhile. Hashed within the COPY's slot the other build would end at 4."""
+    first, second = a_graph(source(), run("make", 0), copy("out", 0, 1, "/x")), a_graph(source(), run("other", 0))
+    graphs = Handmade({"app": first, "web": second})
+    costs = hashed(
+        ("RUN make", {"latency": 1.0}), ("RUN other", {"latency": 2.0}), ("COPY out", {"write": 100e6, "latency": 1.0})
+    )
+    farm = a_farm(targets=("app", "web"), max_parallelism=1)
+    requests = [a_request(0), a_request(1, 0.5, targets=("web",))]
+    ended = times(simulated(graphs, requests, costs, farm))
+    assert (ended[1, "RUN other"], ended[0, "COPY out"]) == pytest.approx((3.0, 4.0))
+
+
+def test_builds_that_wait_for_one_stage_hash_it_once():
+    """Two that join one RUN have one digest and one COPY. With a digest each the COPY would begin at 3 on one core."""
+    graph = a_graph(source(), run("make", 0), copy("out", 0, 1, "/x"))
+    costs = hashed(("RUN make", {"latency": 1.0}), ("COPY out", {"write": 100e6}))
+    trace = simulated(graph, [a_request(0), a_request(1, 0.5)], costs, a_farm(cpus=1.0))
+    assert {at_s for (_, step), at_s in times(trace, "started_s").items() if step == "COPY out"} == {2.0}
+    assert sum(trace.steps["cpu_s"].tolist()) == pytest.approx(1.0)
+
+
+def test_a_copy_of_equal_content_hits_when_that_is_hashed_and_the_work_is_counted():
+    """An early cut-off is known by the digest alone. Without `Search._awaits_digest` build 1 ends at 11."""
+    graph = a_graph(context(), source(), copy("in", 1, 0, "a.txt"), run("make", 2), copy("out", 1, 3, "/x"))
+    costs = hashed(("RUN make", {"latency": 1.0, "same_output": True}), ("COPY out", {"write": 100e6, "latency": 5.0}))
+    trace = simulated(graph, [a_request(0), a_request(1, 10.0, changed=[("a.txt", 1)])], costs)
+    assert ("COPY out", "cached") in outcomes(trace, 1)
+    assert trace.builds["completed_s"].tolist() == pytest.approx([7.0, 12.0])
+    assert sum(trace.steps["cpu_s"].tolist()) == pytest.approx(2.0)
+
+
+def test_a_digest_that_nobody_waits_for_any_more_ends():
+    """Half of it was done when its build was cancelled; that half is counted."""
+    graph = a_graph(source(), run("make", 0), copy("out", 0, 1, "/x"))
+    costs = hashed(("RUN make", {"latency": 1.0}), ("COPY out", {"write": 100e6}))
+    trace = simulated(graph, [a_request(0, cancel_after_s=1.5)], costs)
+    assert trace.builds["outcome"].tolist() == ["cancelled"]
+    assert sum(trace.steps["cpu_s"].tolist()) == pytest.approx(0.5)
 
 
 def test_a_weight_is_a_share_of_busy_cores_and_nothing_alone():
@@ -70,6 +144,15 @@ def test_clients_on_the_runners_machine_take_of_its_cores():
     beside = costs.with_daemon(replace(costs.daemon, client_cpu_s=2.0))
     trace = simulated(a_graph(source(), run("one", 0)), [a_request(0)], beside, a_farm(cpus=1.0))
     assert trace.builds["completed_s"].tolist() == pytest.approx([10.0 + 2.0 * sum(CLIENT_PARTS[:3])])
+
+
+def test_a_client_works_anywhere_on_the_host_of_its_runner():
+    """mixed-scale-1: the other core is idle. On the runner's own core the build would end later (the test above)."""
+    costs = ideal(("RUN one", {"cpu": 10.0}))
+    beside = costs.with_daemon(replace(costs.daemon, client_cpu_s=2.0))
+    farm = a_farm(cpus=1.0, host=Runner(2.0))
+    trace = simulated(a_graph(source(), run("one", 0)), [a_request(0)], beside, farm)
+    assert trace.builds["completed_s"].tolist() == pytest.approx([10.0])
 
 
 @pytest.mark.parametrize(

@@ -44,12 +44,18 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """Step outcomes over all replays: how many were as predicted, and how many another replay would have got right."""
+    """Step outcomes over all replays: how many were as predicted, and how many another replay would have got right.
+
+    `settled`: those of steps that ended alike in all replays (none where there is only one); `settled_right` of them as
+    predicted. The others are decided by who is first.
+    """
 
     right: int
     repeated: int
     total: int
     wrong: tuple[str, ...]
+    settled: int = 0
+    settled_right: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +142,8 @@ def band(values: Sequence[float], share: float = BAND) -> tuple[float, float]:
 
 def outcomes(predicted: Sequence[Observed], measured: Sequence[Observed]) -> Outcomes:
     """Compare the most frequent outcome of each step with every replay's, and each replay's with the other replays'."""
-    told = _most_frequent(predicted)
-    right = repeated = total = 0
+    told, settled = _most_frequent(predicted), _settled(measured)
+    right = repeated = total = of_settled = settled_right = 0
     wrong: Counter[str] = Counter()
     for at, run in enumerate(measured):
         others = _most_frequent([*measured[:at], *measured[at + 1 :]]) if len(measured) > 1 else {}
@@ -146,12 +152,25 @@ def outcomes(predicted: Sequence[Observed], measured: Sequence[Observed]) -> Out
             total += 1
             is_right = agrees(told.get(step), seen, step[0] in companions)
             right += is_right
+            of_settled += step in settled
+            settled_right += is_right and step in settled
             repeated += agrees(others.get(step), seen, step[0] in companions)
             if not is_right:
                 wrong[f"{step[0].label}: {step[1]}: {told.get(step) or 'not there'} instead of {seen}"] += 1
-    return Outcomes(
-        right, repeated, total, tuple(f"{text} ({n} of {len(measured)})" for text, n in wrong.most_common())
-    )
+    told_wrong = tuple(f"{text} ({n} of {len(measured)})" for text, n in wrong.most_common())
+    return Outcomes(right, repeated, total, told_wrong, of_settled, settled_right)
+
+
+def _settled(runs: Sequence[Observed]) -> set[Place]:
+    """The steps that ended alike in all of several runs; one that a run does not show was cached there."""
+    seen = [_steps(run) for run in runs]
+    companions = set().union(*(_companions(run) for run in runs))
+    found: set[Place] = set()
+    for step in set().union(*seen) if len(runs) > 1 else ():
+        first, *others = [steps.get(step, "cached") for steps in seen]
+        if all(agrees(first, other, step[0] in companions) for other in others):
+            found.add(step)
+    return found
 
 
 def agrees(told: str | None, seen: str, has_companion: bool) -> bool:
@@ -211,6 +230,7 @@ class ClassErrors:
     build_noise_floor: float
     outcome_accuracy: float
     outcome_repeated: float
+    settled_accuracy: float
     coverage: float
     worst: str
 
@@ -231,6 +251,7 @@ def summary(kind: str, cases: Sequence[CaseErrors]) -> ClassErrors:
     spans = [case.makespan for case in cases]
     seen = sum(score.runs for score in builds)
     steps = sum(case.outcomes.total for case in cases)
+    settled = sum(case.outcomes.settled for case in cases)
     return ClassErrors(
         kind=kind,
         cases=len(cases),
@@ -244,6 +265,7 @@ def summary(kind: str, cases: Sequence[CaseErrors]) -> ClassErrors:
         build_noise_floor=mean(one.noise for one in builds),
         outcome_accuracy=sum(case.outcomes.right for case in cases) / steps if steps else nan,
         outcome_repeated=sum(case.outcomes.repeated for case in cases) / steps if steps else nan,
+        settled_accuracy=sum(case.outcomes.settled_right for case in cases) / settled if settled else nan,
         coverage=sum(score.inside for score in builds) / seen if seen else nan,
         worst=max(cases, key=lambda case: abs(case.makespan.error)).name if cases else "",
     )

@@ -30,6 +30,7 @@ _CLASS_HEADER = (
     "beyond ",
     "outcomes",
     "repeated",
+    "settled",
     f"in {100 * BAND:.0f}% bands",
 )
 _CASE_HEADER = ("scenario", "class", "measured", "predicted", "error", "floor", MAX_MIN, "a build", "outcomes", "bands")
@@ -84,7 +85,8 @@ def _how(found: Validation) -> list[str]:
         f"Predicted is the mean of {count(found.replications, 'replication')} (seed {found.seed}), measured the mean of "
         f"{count(replays, 'replay')} of the same requests on real BuildKit. Errors are shares of max({SHORTEST_S:g} s, "
         "measured); the floor is how far a replay is from the mean of the others; beyond is the error less the floor. Repeated "
-        "is how often a step's outcome in one replay is that of another: builds that start at once race. A band "
+        "is how often a step's outcome in one replay is that of another: builds that start at once race; settled is how many of "
+        "those outcomes are right that all replays have in common. A band "
         f"should hold {100 * BAND:.0f} % of further replays of a build. Profile: {found.profile}"
         + (f", {found.held_out}." if found.held_out else "."),
         *(f"{note}." for note in found.notes),
@@ -111,6 +113,7 @@ def _class_row(one: ClassErrors) -> list[str]:
         share(one.build_excess, signed=True),
         share(one.outcome_accuracy),
         share(one.outcome_repeated),
+        share(one.settled_accuracy),
         share(one.coverage),
     ]
 

@@ -100,6 +100,19 @@ def test_replays_that_differ_show_what_can_be_right_at_most():
     runs = [a_run(1.0, steps={0: {"x": outcome}}) for outcome in ("executed", "executed", "cached")]
     found = outcomes([runs[0]], runs)
     assert (found.right, found.repeated, found.total) == (2, 2, 3)
+    assert (found.settled, found.settled_right) == (0, 0)
+
+
+def test_of_what_all_replays_have_in_common_nothing_is_chance():
+    """y is decided by who is first, and z is cached where it is not shown: x and z are settled, and z was told wrong."""
+    told = a_run(1.0, steps={0: {"x": "executed", "y": "executed", "z": "executed"}})
+    runs = [
+        a_run(1.0, steps={0: {"x": "executed", "y": outcome} | shown})
+        for outcome, shown in (("executed", {"z": "cached"}), ("cached", {}))
+    ]
+    found = outcomes([told], runs)
+    assert (found.total, found.settled, found.settled_right) == (5, 3, 2)
+    assert (outcomes([told], runs[:1]).settled, outcomes([told], runs[:1]).total) == (0, 3)
 
 
 def test_a_class_has_the_means_over_its_scenarios_and_builds():
