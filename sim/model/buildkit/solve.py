@@ -254,10 +254,15 @@ class Solve(Search):
             self.session.recorder.overhead(self, tail.name, tail.cpu_s, tail.started_s, self.daemon.engine.now, outcome)
 
     def _let_go(self) -> None:
-        digests, self._digesting = self._digesting, {}
-        spent_s = sum([self.daemon.digests.leave(content, self) for content in digests.values()])
-        spent_s += sum(self._digest_cpu_s.values())  # of steps that hit then
-        self._digest_cpu_s.clear()
+        spent_s = 0.0
+        if self._digesting:
+            digests, self._digesting = self._digesting, {}
+            for content in digests.values():
+                spent_s += self.daemon.digests.leave(content, self)
+        if self._digest_cpu_s:
+            for cpu_s in self._digest_cpu_s.values():  # of steps that hit then
+                spent_s += cpu_s
+            self._digest_cpu_s.clear()
         if spent_s:
             now_s = self.daemon.engine.now
             self.session.recorder.overhead(self, DIGEST, spent_s, now_s, now_s)
