@@ -53,7 +53,9 @@ def crowded(schedule: Schedule, costs: Sequence[Cost], daemon: Daemon, even_s: S
 
 
 def core_share(found: Sequence[Crowded]) -> tuple[float, int]:
-    """The spread of weights under which they would differ as they did, and how many show it; 0, 0: too few."""
+    """The spread of weights under which they would differ as they did, and how many show it; 0, 0: too few, or none whose
+    neighbours are commands of its own runner, for weights tell nothing then.
+    """
     measured = [
         off for one in found for off in one.unfairness([execution.took_s for execution in one.schedule.executions])
     ]
@@ -65,7 +67,8 @@ def core_share(found: Sequence[Crowded]) -> tuple[float, int]:
         for draw in range(_DRAWS)
         for off in one.unfairness(_drawn(one, number * _DRAWS + draw))
     ]
-    return _TRIED * _width(measured) / _width(drawn), len(measured)
+    moved = _width(drawn)
+    return (_TRIED * _width(measured) / moved, len(measured)) if moved > 0.0 else (0.0, 0)
 
 
 def _drawn(one: Crowded, seed: int) -> list[float]:
