@@ -320,6 +320,7 @@ def _class_json(one: ClassErrors) -> dict[str, Json]:
         "outcome_accuracy": one.outcome_accuracy,
         "outcome_repeated": one.outcome_repeated,
         "settled_accuracy": one.settled_accuracy,
+        "outcome_at_best": one.outcome_at_best,
         "coverage": one.coverage,
         "band": BAND,
         "worst": one.worst,

@@ -47,7 +47,7 @@ class Outcomes:
     """Step outcomes over all replays: how many were as predicted, and how many another replay would have got right.
 
     `settled`: those of steps that ended alike in all replays (none where there is only one); `settled_right` of them as
-    predicted. The others are decided by who is first.
+    predicted. The others are decided by who is first. `at_best`: how many any one prediction could get right.
     """
 
     right: int
@@ -56,6 +56,7 @@ class Outcomes:
     wrong: tuple[str, ...]
     settled: int = 0
     settled_right: int = 0
+    at_best: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,18 @@ def outcomes(predicted: Sequence[Observed], measured: Sequence[Observed]) -> Out
             if not is_right:
                 wrong[f"{step[0].label}: {step[1]}: {told.get(step) or 'not there'} instead of {seen}"] += 1
     told_wrong = tuple(f"{text} ({n} of {len(measured)})" for text, n in wrong.most_common())
-    return Outcomes(right, repeated, total, told_wrong, of_settled, settled_right)
+    return Outcomes(right, repeated, total, told_wrong, of_settled, settled_right, _at_best(measured))
+
+
+def _at_best(runs: Sequence[Observed]) -> int:
+    """How many outcomes the best guess for each step gets right, if it must be the same for all of these runs."""
+    seen: dict[Place, list[tuple[str, bool]]] = {}
+    for run in runs:
+        companions = _companions(run)
+        for step, outcome in _steps(run).items():
+            seen.setdefault(step, []).append((outcome, step[0] in companions))
+    guesses: tuple[str | None, ...] = (None, *_RANK)
+    return sum(max(sum(agrees(guess, *one) for one in some) for guess in guesses) for some in seen.values())
 
 
 def _settled(runs: Sequence[Observed]) -> set[Place]:
@@ -231,6 +243,7 @@ class ClassErrors:
     outcome_accuracy: float
     outcome_repeated: float
     settled_accuracy: float
+    outcome_at_best: float
     coverage: float
     worst: str
 
@@ -265,6 +278,7 @@ def summary(kind: str, cases: Sequence[CaseErrors]) -> ClassErrors:
         build_noise_floor=mean(one.noise for one in builds),
         outcome_accuracy=sum(case.outcomes.right for case in cases) / steps if steps else nan,
         outcome_repeated=sum(case.outcomes.repeated for case in cases) / steps if steps else nan,
+        outcome_at_best=sum(case.outcomes.at_best for case in cases) / steps if steps else nan,
         settled_accuracy=sum(case.outcomes.settled_right for case in cases) / settled if settled else nan,
         coverage=sum(score.inside for score in builds) / seen if seen else nan,
         worst=max(cases, key=lambda case: abs(case.makespan.error)).name if cases else "",

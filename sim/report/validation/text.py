@@ -152,6 +152,9 @@ def _sentences(found: Validation) -> list[str]:
         )
     if signs.beyond_floor:
         lines.append(f"Farther than {MAX_MIN} by more than the floor: {', '.join(signs.beyond_floor)}.")
+    if any(one.outcome_at_best < 1.0 for one in found.classes):
+        best = ", ".join(f"{share(one.outcome_at_best)} ({one.kind})" for one in found.classes)
+        lines.append(f"Replays differ: no prediction could have more outcomes right than {best}.")
     unmatched = [
         f"{one.errors.name}: {', '.join(one.errors.unmatched)}" for one in found.judged if one.errors.unmatched
     ]

@@ -100,7 +100,7 @@ def test_replays_that_differ_show_what_can_be_right_at_most():
     runs = [a_run(1.0, steps={0: {"x": outcome}}) for outcome in ("executed", "executed", "cached")]
     found = outcomes([runs[0]], runs)
     assert (found.right, found.repeated, found.total) == (2, 2, 3)
-    assert (found.settled, found.settled_right) == (0, 0)
+    assert (found.settled, found.settled_right, found.at_best) == (0, 0, 2)
 
 
 def test_of_what_all_replays_have_in_common_nothing_is_chance():
@@ -111,7 +111,7 @@ def test_of_what_all_replays_have_in_common_nothing_is_chance():
         for outcome, shown in (("executed", {"z": "cached"}), ("cached", {}))
     ]
     found = outcomes([told], runs)
-    assert (found.total, found.settled, found.settled_right) == (5, 3, 2)
+    assert (found.total, found.settled, found.settled_right, found.at_best) == (5, 3, 2, 4)
     assert (outcomes([told], runs[:1]).settled, outcomes([told], runs[:1]).total) == (0, 3)
 
 
