@@ -1,6 +1,6 @@
 # Every target installs what it needs. `make demo` runs the main job, `make test` the tests.
 # The system's Python, where it can make environments and C extensions: Debian builds it with profiles and LTO, pyenv does not,
-# and it runs the compiled model a sixth faster. `make ... PYTHON=python3.12` takes another.
+# and the compiled model is faster with it: compare `make bench` with `make bench VENV=.venv-other PYTHON=python3`.
 USABLE := import ensurepip, os, sys, sysconfig; \
   sys.exit(sys.version_info < (3, 11) or not os.path.exists(sysconfig.get_path('include') + '/Python.h'))
 PYTHON ?= $(shell /usr/bin/python3 -c "$(USABLE)" 2>/dev/null && echo /usr/bin/python3 || echo python3)

@@ -15,7 +15,7 @@ import numpy as np
 from sim.errors import InputError
 from sim.fit.constants_fit import FITTED, ConstantFit, Known, fit_constants, recosted
 from sim.fit.measured.executions import Execution, Observation, observe
-from sim.fit.measured.fairness import Crowded, core_share, crowded
+from sim.fit.measured.fairness import LONG_S, Crowded, core_share, crowded
 from sim.fit.measured.schedule import Schedule
 from sim.fit.pooling import StepEstimate, pooled
 from sim.fit.step_costs import Fitted, fit_costs
@@ -31,7 +31,6 @@ from sim.trace import Trace
 BESIDE_STEPS = ("merge_cpu_s", "client_latency_s", "open_cpu_s", "tail_latency_s", "tail_cpu_s")
 DISAGREES = 0.10  # of the steps' time that no cost explains: then the trace is not of such a farm
 OFF = 0.35  # median share by which steps of known cost may be off before the costs are called wrong
-_LONG_S = 0.2  # shorter steps say nothing of that
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ def calibrate(
     from_suite = tuple(suite)
     daemon = with_constants(daemon, from_suite)
     schedules = [Schedule(one.observation) for one in measured]
-    executions = sum(len(one.executions) for one in schedules)
+    executions = sum(one.kind != "digest" for schedule in schedules for one in schedule.executions)
     steps: list[StepEstimate] = []
     fits: list[ConstantFit] = []
     seen: dict[str, Seen] = {}
@@ -184,7 +183,7 @@ def _check_known(known: Sequence[Known], before: Daemon, daemon: Daemon) -> tupl
         took_s = part.schedule.simulate(costs, daemon).took_s.tolist()
         shared.append(crowded(part.schedule, costs, daemon, took_s))
         for one, simulated_s in zip(part.schedule.executions, took_s, strict=True):
-            if one.kind == "exec" and one.is_whole and one.took_s > _LONG_S:
+            if one.kind == "exec" and one.is_whole and one.took_s > LONG_S:
                 share = abs(one.took_s - simulated_s) / one.took_s
                 off.append(share)
                 missed_s, total_s = missed_s + abs(one.took_s - simulated_s), total_s + one.took_s

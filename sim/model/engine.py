@@ -145,11 +145,11 @@ class RunnerEngine(Engine):
         if not self._next_phase(work):
             work.job = Timer(self._clock, self._clock.env._now, work, _DELAY_OVER)
 
-    def beside(self, work: W, then: Callable[[W], None]) -> None:
-        """As `work`, of a client on the runner's machine: on a host that is all of it, not the runner's part."""
+    def beside(self, cpu_s: float) -> None:
+        """What a client computes on the runner's machine: on a host that is all of it, not the runner's part."""
         host = self._on_host
         engine = self if host is None else host.clients(self._clock.env, self._cpus.crowded_share)
-        engine.work(work, then)
+        engine.work(Work([(SLEEPY_CPU, cpu_s, 1.0)]), _nothing)
 
     def stop(self, work: Work) -> None:
         """Stop carrying out. `work.cpu_s` becomes what was used."""
@@ -229,6 +229,10 @@ class _Part(Work):
         self.whole = whole
         self.weight = whole.weight
         self.then = _part_ended
+
+
+def _nothing(_: Work) -> None:
+    """Nothing waits for it."""
 
 
 def _part_ended(part: _Part) -> None:

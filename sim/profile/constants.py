@@ -42,7 +42,7 @@ CONSTANTS: Mapping[str, Constant] = {
     "open_cpu_s": Constant(
         0.0,
         0.6,
-        "work between the client's start and the first source, on open_cores; 0: client_latency_s stands for it until a "
+        "the frontend's work between and after what it loads, on open_cores; 0: client_latency_s stands for it until a "
         "calibration tells them apart (measured: 10 ms, and 17-20 core-ms of a buildctl until its end)",
     ),
     "definition_cpu_s": Constant(0.005, 0.3, "semantics 11: 7 ms; recorded cases as above"),

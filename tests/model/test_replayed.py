@@ -29,6 +29,12 @@ from sim.scenario.farm import Runner
 CORPUS = Path(__file__).parents[1] / "real" / "corpus"
 
 
+def times(trace, column="completed_s"):
+    """When what ran ended (or began), by build and step."""
+    rows = zip(*(trace.steps[name].tolist() for name in ("build", "step", column)), strict=True)
+    return {(int(build), step): at_s for build, step, at_s in rows if at_s == at_s}
+
+
 def test_a_key_that_is_committed_after_it_was_looked_up_is_missed():
     """Three of three replays of cpu-edit-2. Without `Search._looked_before` build 2 finds what build 0 has just committed."""
     trace = simulate(CORPUS / "cpu-edit-2")
@@ -56,25 +62,14 @@ def test_a_copy_of_what_was_just_made_starts_when_that_is_hashed():
     graph = a_graph(source(), run("make", 0), copy("out", 0, 1, "/x"))
     profile = Profile.of([a_rule("RUN make", latency=1.0), a_rule("COPY out", write=50e6)])
     trace = simulated(graph, [a_request(0)], profile)
-    rows = {
-        step: (begun, ended)
-        for step, begun, ended in zip(
-            *(trace.steps[name].tolist() for name in ("step", "started_s", "completed_s")), strict=True
-        )
-    }
-    assert rows["COPY out"][0] - rows["RUN make"][1] == pytest.approx(50e6 * DAEMON.hash_byte_cpu_s)
+    gap_s = times(trace, "started_s")[0, "COPY out"] - times(trace)[0, "RUN make"]
+    assert gap_s == pytest.approx(50e6 * DAEMON.hash_byte_cpu_s)
 
 
 def hashed(*rules):
     """No overheads but a digest of 1 s for 100 MB."""
     costs = ideal(*rules)
     return costs.with_daemon(replace(costs.daemon, hash_byte_cpu_s=1e-8))
-
-
-def times(trace, column="completed_s"):
-    """[(build, step, time)] of what ran."""
-    rows = zip(*(trace.steps[name].tolist() for name in ("build", "step", column)), strict=True)
-    return {(int(build), step): at_s for build, step, at_s in rows if at_s == at_s}
 
 
 def test_a_digest_is_made_while_a_copy_waits_for_its_other_input():
@@ -139,7 +134,7 @@ def test_a_weight_is_a_share_of_busy_cores_and_nothing_alone():
 
 
 def test_clients_on_the_runners_machine_take_of_its_cores():
-    """As a replay's do, but for what follows the last step. Without `Session.work` the build ends at 10."""
+    """As a replay's do, but for what follows the last step. Without `Session.client_works` the build ends at 10."""
     costs = ideal(("RUN one", {"cpu": 10.0}))
     beside = costs.with_daemon(replace(costs.daemon, client_cpu_s=2.0))
     trace = simulated(a_graph(source(), run("one", 0)), [a_request(0)], beside, a_farm(cpus=1.0))

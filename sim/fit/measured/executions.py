@@ -24,8 +24,8 @@ Kind = Literal[
     "exec", "copy", "context", "source", "merge", "export", "digest", "preamble", "opening", "tail", "bake tail"
 ]
 ENDED = ("executed", "failed", "cancelled")
-_FROM = re.compile(r"COPY .*--from=(\S+)")
 
+_FROM = re.compile(r"COPY .*--from=(\S+)")
 _LOCKED = re.compile(r"--mount=(?=\S*type=cache)(?=\S*sharing=locked)(\S+)")
 _CACHE = re.compile(r"--mount=(?=\S*type=cache)(\S+)")
 _MOUNT_ID = re.compile(r"(?:^|,)id=([^,]+)")
@@ -38,10 +38,11 @@ _BOOT_CPU_S = 0.08  # of a daemon's start and its first build (corpus: the inter
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One vertex that used a runner. `started_s`: its slot and its locked mounts are held, its work begins.
+    """One vertex that used a runner, or a digest of what one takes.
 
-    `is_whole`: it ran to its own end. `is_warm`: its cache mount had been filled before. Amounts that nobody measured are
-    None; `cpu_s` is the command's own, without the daemon's share. `memory_bytes`: its command's share of what was in use.
+    `started_s`: its slot and its locked mounts are held, its work begins. `is_whole`: it ran to its own end. `is_warm`: its
+    cache mount had been filled before. Amounts that nobody measured are None; `cpu_s` is the command's own, without the
+    daemon's share. `memory_bytes`: its command's share of what was in use.
     """
 
     runner: int
@@ -81,7 +82,7 @@ class Execution:
 class Observation:
     """A trace made ready for fits: its executions in order of start, and the machines they ran on.
 
-    `clients`: runner and start of each client, and how much of the runner's cores it took itself: a replay's run there.
+    `clients`: when each worked, and `client_cpu_s`: how much of the cores it took itself: a replay's run there.
     `cpu_s`: core-seconds of all daemons and their steps, where they were counted.
     """
 

@@ -18,7 +18,7 @@ from sim.profile.cost import Cost, Daemon
 from sim.profile.variation import Variation, unevenness
 
 _CROWDED, _MANY = 1.3, 20  # how much longer than alone a command takes that shares its cores; how many show how fairly
-_LONG_S = 0.2  # shorter ones say nothing of it
+LONG_S = 0.2  # shorter ones say nothing of how cores are shared
 _TRIED, _DRAWS = 0.2, 8  # a spread near the corpus' own; how often each schedule is drawn
 
 
@@ -45,7 +45,7 @@ def crowded(schedule: Schedule, costs: Sequence[Cost], daemon: Daemon, even_s: S
     for at, (one, cost) in enumerate(zip(schedule.executions, costs, strict=True)):
         cpus = schedule.observation.runners[one.runner].cpus
         alone_s = cost.latency_s + cost.cpu_s / min(cost.threads, cpus)
-        is_long = one.kind == "exec" and one.is_whole and one.took_s > _LONG_S
+        is_long = one.kind == "exec" and one.is_whole and one.took_s > LONG_S
         is_crowded = even_s[at] > _CROWDED * alone_s and cost.cpu_s > _CROWDED * cost.latency_s
         if is_long and is_crowded and unevenness(cost.cpu_s, cpus):
             places.append(at)

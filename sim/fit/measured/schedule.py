@@ -113,8 +113,9 @@ class Schedule:
             for client in seen.clients:
                 for at_s, part in zip(client.works_s, CLIENT_PARTS, strict=True):
                     if client.runner in engines:
-                        work = partial(_beside, engines[client.runner][0], seen.client_cpu_s * part)
-                        Timeout(env, at_s).callbacks.append(work)
+                        Timeout(env, at_s).callbacks.append(
+                            partial(_beside, engines[client.runner][0], seen.client_cpu_s * part)
+                        )
         env.run()
         counted_s = sum(engine.cpu_s for engine, _ in engines.values())
         if host is None:
@@ -154,7 +155,7 @@ class Schedule:
 
 def _beside(engine: RunnerEngine, cpu_s: float, _: Event) -> None:
     """A client's own work."""
-    engine.beside(Work([(SLEEPY_CPU, cpu_s, 1.0)]), lambda _: None)
+    engine.beside(cpu_s)
 
 
 class _Chain:

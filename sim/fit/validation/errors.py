@@ -54,9 +54,9 @@ class Outcomes:
     repeated: int
     total: int
     wrong: tuple[str, ...]
-    settled: int = 0
-    settled_right: int = 0
-    at_best: int = 0
+    settled: int
+    settled_right: int
+    at_best: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,9 @@ def band(values: Sequence[float], share: float = BAND) -> tuple[float, float]:
 
 def outcomes(predicted: Sequence[Observed], measured: Sequence[Observed]) -> Outcomes:
     """Compare the most frequent outcome of each step with every replay's, and each replay's with the other replays'."""
-    told, settled = _most_frequent(predicted), _settled(measured)
+    told, by_step = _most_frequent(predicted), _by_step(measured)
+    settled = {step for step, some in by_step.items() if _is_settled(some, len(measured))}
+    at_best = sum(_at_best(some) for some in by_step.values())
     right = repeated = total = of_settled = settled_right = 0
     wrong: Counter[str] = Counter()
     for at, run in enumerate(measured):
@@ -159,30 +161,29 @@ def outcomes(predicted: Sequence[Observed], measured: Sequence[Observed]) -> Out
             if not is_right:
                 wrong[f"{step[0].label}: {step[1]}: {told.get(step) or 'not there'} instead of {seen}"] += 1
     told_wrong = tuple(f"{text} ({n} of {len(measured)})" for text, n in wrong.most_common())
-    return Outcomes(right, repeated, total, told_wrong, of_settled, settled_right, _at_best(measured))
+    return Outcomes(right, repeated, total, told_wrong, of_settled, settled_right, at_best)
 
 
-def _at_best(runs: Sequence[Observed]) -> int:
-    """How many outcomes the best guess for each step gets right, if it must be the same for all of these runs."""
-    seen: dict[Place, list[tuple[str, bool]]] = {}
+def _by_step(runs: Iterable[Observed]) -> dict[Place, list[tuple[str, bool]]]:
+    """The outcomes of each step, and whether its build had a companion, in the runs that show it."""
+    found: dict[Place, list[tuple[str, bool]]] = {}
     for run in runs:
         companions = _companions(run)
         for step, outcome in _steps(run).items():
-            seen.setdefault(step, []).append((outcome, step[0] in companions))
-    guesses: tuple[str | None, ...] = (None, *_RANK)
-    return sum(max(sum(agrees(guess, *one) for one in some) for guess in guesses) for some in seen.values())
-
-
-def _settled(runs: Sequence[Observed]) -> set[Place]:
-    """The steps that ended alike in all of several runs; one that a run does not show was cached there."""
-    seen = [_steps(run) for run in runs]
-    companions = set().union(*(_companions(run) for run in runs))
-    found: set[Place] = set()
-    for step in set().union(*seen) if len(runs) > 1 else ():
-        first, *others = [steps.get(step, "cached") for steps in seen]
-        if all(agrees(first, other, step[0] in companions) for other in others):
-            found.add(step)
+            found.setdefault(step, []).append((outcome, step[0] in companions))
     return found
+
+
+def _at_best(some: Sequence[tuple[str, bool]]) -> int:
+    """How many of a step's outcomes the best guess gets right, if it must be the same for all runs."""
+    return max(sum(agrees(guess, *one) for one in some) for guess in (None, *_RANK))
+
+
+def _is_settled(some: Sequence[tuple[str, bool]], runs: int) -> bool:
+    """Whether a step ended alike in all of several runs; where one does not show it, it was cached there."""
+    told, *others = [outcome for outcome, _ in some] + ["cached"] * (runs - len(some))
+    has_companion = any(one for _, one in some)
+    return runs > 1 and all(agrees(told, other, has_companion) for other in others)
 
 
 def agrees(told: str | None, seen: str, has_companion: bool) -> bool:

@@ -87,8 +87,8 @@ class Engine:
         """Carry out `work.phases` one after the other, then call `then(work)`; never at once."""
         raise NotImplementedError
 
-    def beside(self, work: W, then: Callable[[W], None]) -> None:
-        """The same for what a client does, where it runs on the runner's machine."""
+    def beside(self, cpu_s: float) -> None:
+        """What a client computes, where it runs on the runner's machine; nothing waits for it."""
         raise NotImplementedError
 
     def stop(self, work: Work) -> None:

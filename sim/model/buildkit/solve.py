@@ -40,8 +40,8 @@ class Command:
         """The client's own work for each target."""
         raise NotImplementedError
 
-    def work(self, part: float) -> None:
-        """The client does its part of its own work for one of its solves."""
+    def client_works(self, part: float) -> None:
+        """The client does this part of its own work for one of its solves."""
         raise NotImplementedError
 
     def registered(self, solve: Solve) -> None:
@@ -94,13 +94,15 @@ class Solve(Search):
 
     def open(self) -> None:
         """The client has connected: load the definition, then .dockerignore; each needs a slot even for a cached build."""
+        self._end_work()
         self.daemon.builds[self] = None
         self.delivery.open(self)
         self._load(self.compiled.definition)
 
     def loading(self, index: int) -> None:
         """The client sends one of its files."""
-        self.session.work(CLIENT_PARTS[1 if index == self.compiled.definition else 2])
+        is_definition = index == self.compiled.definition
+        self.session.client_works(CLIENT_PARTS.definition if is_definition else CLIENT_PARTS.dockerignore)
 
     def evaluate(self) -> None:
         """The graph is known and nothing holds it back: want the result."""
@@ -120,7 +122,7 @@ class Solve(Search):
         """
         daemon = self.daemon
         self._let_go()
-        self.session.work(CLIENT_PARTS[3])
+        self.session.client_works(CLIENT_PARTS.end)
         tail = Edge(self, self.compiled.definition, 0, False)
         constants = daemon.profile.daemon
         tail_cpu_s = constants.tail_cpu_s * daemon.profile.variation.factor("tail_cpu_s", daemon.seed, self.build)
@@ -200,14 +202,17 @@ class Solve(Search):
         daemon = self.daemon.profile.daemon
         return [(SLEEPY_CPU, daemon.open_cpu_s * part, daemon.open_cores)] if daemon.open_cpu_s else []
 
-    def _resolved(self, work: Edge) -> None:
-        self._tail = None
-        self._record_tail(work, "executed")
+    def _end_work(self) -> None:
+        work, self._tail = self._tail, None
+        if work is not None:
+            self._record_tail(work, "executed")
+
+    def _resolved(self, _: Edge) -> None:
+        self._end_work()
         self._load(self.compiled.dockerignore)
 
-    def _opened(self, work: Edge) -> None:
-        self._tail = None
-        self._record_tail(work, "executed")
+    def _opened(self, _: Edge) -> None:
+        self._end_work()
         self.session.registered(self)
 
     def record(self, key: int) -> int | None:
