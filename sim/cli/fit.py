@@ -136,7 +136,7 @@ def _decisions(args: argparse.Namespace) -> int:
         rows = []
         for path in args.scenario:
             named = listed(str(Path(path) / "candidates.yaml"))
-            cases = candidates(path, [flags for _, flags in named], args.sets, progress.say)
+            cases = candidates(path, [flags for _, flags in named], _sets(args), progress.say)
             rows.append(
                 (Path(path).name, [replace(case, label=label) for case, (label, _) in zip(cases, named, strict=True)])
             )
@@ -234,15 +234,18 @@ def _cases(args: argparse.Namespace, progress: Progress) -> list[Case]:
     """All scenarios ready, or all their problems at once."""
     cases: list[Case] = []
     problems: list[InputError] = []
-    sets = [*args.sets, *([f"profile={Path(args.profile).resolve()}"] if args.profile else [])]
     for path in args.scenario:
         try:
-            cases.append(prepare(load(path, sets), say=progress.say))
+            cases.append(prepare(load(path, _sets(args)), say=progress.say))
         except InputError as error:
             problems += error.problems if isinstance(error, InputErrors) else [error]
     if problems:
         raise problems[0] if len(problems) == 1 else InputErrors(problems)
     return cases
+
+
+def _sets(args: argparse.Namespace) -> list[str]:
+    return [*args.sets, *([f"profile={Path(args.profile).resolve()}"] if args.profile else [])]
 
 
 def _subject(case: Case, measured: Measured, cause: Cause) -> Subject:

@@ -169,8 +169,8 @@ def validate(
 
     Without it each case keeps its profile. A profile that says nothing of its own uncertainty gets the documented one for bands.
     """
-    received_bytes = {one.case.label: _received_bytes(one.case) for one in subjects if one.traces}
-    fitted = [_with_clients(subject, subjects, profile_without, received_bytes) for subject in subjects]
+    received_bytes = {one.case.label: client_bytes(one.case) for one in subjects if one.traces}
+    fitted = [with_clients(subject, subjects, profile_without, received_bytes) for subject in subjects]
     cases = [subject.case for subject in fitted]
     varied = [
         replace(case, profile=case.profile.varying(DOCUMENTED)) if case.profile.variation.is_none else case
@@ -203,7 +203,7 @@ def _profile_of(case: Case) -> str:
     return os.path.relpath(name) if name and os.path.isabs(name) else name or "documented constants"
 
 
-def _with_clients(
+def with_clients(
     subject: Subject,
     subjects: Sequence[Subject],
     profile_without: Callable[[Subject], Profile] | None,
@@ -240,7 +240,7 @@ def _with_client(profile: Profile, others: Sequence[Subject], received_bytes: Ma
     return profile.with_daemon(replace(profile.daemon, client_cpu_s=client_s, client_byte_cpu_s=max(0.0, more)))
 
 
-def _received_bytes(case: Case) -> float:
+def client_bytes(case: Case) -> float:
     """How much a client of the scenario receives, in the mean: a replay does not count it."""
     if not any(written.output for written in case.scenario.workload):
         return 0.0

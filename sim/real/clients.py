@@ -26,7 +26,8 @@ from sim.workload.output import Output
 # What must not reach a client from the user's own shell: other builders, other formats, traces.
 _ENV_LEFT_OUT = ("BUILDX_", "BUILDKIT_", "DOCKER_", "OTEL_", "JAEGER_", "SOURCE_DATE_EPOCH", "NO_COLOR", "FORCE_COLOR")
 _KILL_AFTER_S = 5.0  # semantics 13.10: a client ends 0.04 s after SIGTERM
-_LABEL = "buildcast"
+# An argument that no Dockerfile declares: it changes neither a key nor an image, as a label would.
+_MARK = "BUILDCAST_BUILD"
 NO_BUILD = 1_000_000_000  # for builds that are no part of the run
 _NOT_HERE = ("gha", "s3", "azblob")
 
@@ -204,28 +205,28 @@ class Clients:
         return f"{self.registry}/{name.lower()}:replay"
 
 
-def buildctl_words(words: Sequence[str], label: int, outputs: Mapping[str, Sequence[str]]) -> list[str]:
+def buildctl_words(words: Sequence[str], number: int, outputs: Mapping[str, Sequence[str]]) -> list[str]:
     """`buildctl build` with a source's words.
 
     buildctl says nothing of itself, so all its contexts on a daemon are copies of one (semantics 5); that of a fresh checkout is
     sent whole all the same, for its files are new.
     """
-    found = ["build", "--progress=rawjson", *words, "--opt", f"label:{_LABEL}={label}"]
+    found = ["build", "--progress=rawjson", *words, "--opt", f"build-arg:{_MARK}={number}"]
     flags = {"output": "--output", "cache-to": "--export-cache", "cache-from": "--import-cache"}
     for kind, texts in outputs.items():
         found += [word for text in texts for word in (flags[kind], text)]
     return found
 
 
-def label_of(attributes: Mapping[str, object]) -> int | None:
-    """The build that a record of the history is of, by the label that its client set."""
-    value = str(attributes.get(f"label:{_LABEL}", ""))
+def number_of(attributes: Mapping[str, object]) -> int | None:
+    """The build that a record of the history is of, by the argument that its client set."""
+    value = str(attributes.get(f"build-arg:{_MARK}", ""))
     return int(value) if value.isdigit() else None
 
 
-def bake_label(target: str, label: int) -> str:
+def bake_mark(target: str, number: int) -> str:
     """The words that mark a target of a bake."""
-    return f"{target}.labels.{_LABEL}={label}"
+    return f"{target}.args.{_MARK}={number}"
 
 
 def exported_digest(layout: Path) -> str | None:

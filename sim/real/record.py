@@ -19,7 +19,7 @@ from sim.inputs import BuildFacts, Owners, Recorded, Vertices, build_row, step_r
 from sim.inputs.formats.history import from_record, record_of
 from sim.inputs.rows import Row, verdict, without_killed_siblings
 from sim.inputs.status import NS_PER_S
-from sim.real.clients import label_of
+from sim.real.clients import number_of
 from sim.real.daemon import Daemon, Node
 from sim.real.drive.world import Attempt, World
 from sim.real.measured.naming import Names, mark_misses
@@ -93,7 +93,7 @@ def _by_request(order: Sequence[Attempt]) -> dict[int, list[Attempt]]:
 
 
 def _histories(world: World, notes: list[str]) -> dict[int, Recorded]:
-    """The record of every build that has one, by its label."""
+    """The record of every build that has one, by its number."""
     wanted: dict[str, set[int]] = defaultdict(set)
     nodes: dict[str, Node] = {}
     for attempt in world.attempts:
@@ -129,10 +129,10 @@ def _history(node: Node, builds: set[int]) -> dict[int, Recorded]:
     for line in listed.splitlines():
         record = record_of(line, node.name)
         attributes = record.get("FrontendAttrs") if record is not None else None
-        label = label_of(attributes) if isinstance(attributes, Mapping) else None
-        if record is not None and label in builds and record.get("CompletedAt"):
-            assert label is not None
-            records[label] = record
+        number = number_of(attributes) if isinstance(attributes, Mapping) else None
+        if record is not None and number in builds and record.get("CompletedAt"):
+            assert number is not None
+            records[number] = record
 
     def read(record: Mapping[str, object]) -> Recorded:
         log = node.ask("debug", "logs", "--progress", "rawjson", str(record["Ref"]), timeout_s=_HISTORY_S)

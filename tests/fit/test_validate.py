@@ -9,7 +9,7 @@ import pytest
 
 from sim.cli import main
 from sim.fit.measured.executions import observe as observation_of
-from sim.fit.validate import MAX_MIN, Subject, _received_bytes, _with_client, kind_of, sign_test, validate
+from sim.fit.validate import MAX_MIN, Subject, client_bytes, _with_client, kind_of, sign_test, validate
 from sim.fit.validation.observed import measured_runs, observe
 from sim.profile import DAEMON, Profile
 from sim.report.validation import FILES, validation_lines, validation_markdown, write_validation
@@ -85,7 +85,7 @@ def predicted_s(*subjects):
 
 
 def test_what_clients_take_is_read_from_replays_of_the_same_command():
-    """Without `alike` in `_with_clients` bake's clients would count for buildctl's, and slow it down."""
+    """Without `alike` in `with_clients` bake's clients would count for buildctl's, and slow it down."""
     subject, plain = replayed("cpu-fork-2"), replayed("cpu-fork-1", clients_cpu_s=0.5)
     heavy = replayed("cpu-bake-1", clients_cpu_s=30.0)
     assert predicted_s(subject, plain, heavy) == predicted_s(subject, plain)
@@ -107,7 +107,7 @@ def test_what_others_took_of_the_machine_is_missing_there():
 def test_what_clients_take_for_a_byte_is_read_from_those_that_receive_some():
     """1 core-s each where nothing is exported; 3 where all receive a directory: 2 more for its 2.6 MB."""
     plain, receiving = replayed("cpu-fork-1", clients_cpu_s=5.0), replayed("mixed-export-2", clients_cpu_s=15.0)
-    received_bytes = {one.case.label: _received_bytes(one.case) for one in (plain, receiving)}
+    received_bytes = {one.case.label: client_bytes(one.case) for one in (plain, receiving)}
     daemon = _with_client(Profile.of(()), [plain], received_bytes).daemon
     assert (daemon.client_cpu_s, daemon.client_byte_cpu_s) == (1.0, 0.0)
     daemon = _with_client(Profile.of(()), [plain, receiving], received_bytes).daemon

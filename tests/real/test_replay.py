@@ -76,23 +76,22 @@ def test_a_cancelled_client_takes_its_step_with_it(world):
     assert outcomes(trace, "RUN first") == {0: "cancelled", 1: "executed"}
 
 
+APART = HEAD + "bake: docker-bake.hcl\nprojects: {shared: [base], own: [app, lone]}\n"
+LINKED = {
+    "docker-bake.hcl": 'group "default" { targets = ["app", "lone"] }\n'
+    'target "base" { dockerfile = "base.Dockerfile" }\n'
+    'target "app" {\n dockerfile = "app.Dockerfile"\n contexts = { base = "target:base" }\n}\n'
+    'target "lone" { dockerfile = "lone.Dockerfile" }\n',
+    "base.Dockerfile": "FROM alpine:3.20\nRUN first\n",
+    "app.Dockerfile": "FROM base\nRUN second\n",
+    "lone.Dockerfile": "FROM alpine:3.20\nRUN third\n",
+}
+
+
 def test_a_base_of_another_project_is_handed_over(world):
-    bake = (
-        'group "default" { targets = ["app", "lone"] }\n'
-        'target "base" { dockerfile = "base.Dockerfile" }\n'
-        'target "app" {\n dockerfile = "app.Dockerfile"\n contexts = { base = "target:base" }\n}\n'
-        'target "lone" { dockerfile = "lone.Dockerfile" }\n'
-    )
-    files = {
-        "docker-bake.hcl": bake,
-        "base.Dockerfile": "FROM alpine:3.20\nRUN first\n",
-        "app.Dockerfile": "FROM base\nRUN second\n",
-        "lone.Dockerfile": "FROM alpine:3.20\nRUN third\n",
-    }
-    scenario = HEAD + "bake: docker-bake.hcl\nprojects: {shared: [base], own: [app, lone]}\n"
-    trace = world.replay(
-        scenario + workload(job("default", "0s")) + costs(first="2.5s", second="0.3s", third="0.3s"), files
-    )  # the first is long: had `lone` to wait for it, that shows on a busy machine too
+    # The first is long: had `lone` to wait for it, that shows on a busy machine too.
+    jobs = workload(job("default", "0s")) + costs(first="2.5s", second="0.3s", third="0.3s")
+    trace = world.replay(APART + jobs, LINKED)
 
     ran = {row["step"]: row for row in rows(trace, "steps") if row["outcome"] == "executed" and "RUN" in row["step"]}
     assert set(ran) == {"[base 2/2] RUN first", "[app 1/2] RUN second", "[lone 2/2] RUN third"}
@@ -103,6 +102,14 @@ def test_a_base_of_another_project_is_handed_over(world):
     }
     assert ran["[app 1/2] RUN second"]["started_s"] > ran["[base 2/2] RUN first"]["completed_s"]
     assert ran["[lone 2/2] RUN third"]["started_s"] < ran["[base 2/2] RUN first"]["completed_s"]
+
+
+def test_an_equal_base_is_the_same_image_for_later_requests(world):
+    """A label for each build would make it another one, and what stands on it would not be shared."""
+    jobs = workload(job("default", "0s", "0.5s")) + costs(first="0.3s", second="3s", third="0.1s")
+    trace = world.replay(APART + jobs, LINKED)
+
+    assert sorted(outcomes(trace, "RUN second").values()) == ["executed", "shared"]
 
 
 def test_each_platform_has_its_own_runner(world):

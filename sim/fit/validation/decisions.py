@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import nan
 
+from sim.fit.validate import Subject, client_bytes, with_clients
 from sim.fit.validation.errors import mean
 from sim.fit.validation.replays import Replays
 from sim.runs import Case, Progress, replicate
 from sim.study.interval import Interval, t_interval
 from sim.study.measures import measure
-from sim.trace import Json
+from sim.trace import Json, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +88,11 @@ def decisions(
     progress: Progress | None = None,
 ) -> list[Decision]:
     """Replay and simulate the candidates of all rows; replays are interleaved over rows and candidates."""
-    cases = [case for _, of_row in rows for case in of_row]
     labels = [
         replace(case, label=f"{name}-{number}") for name, of_row in rows for number, case in enumerate(of_row, start=1)
     ]
     traces = [measured.traces for measured in replays.all(labels, progress)]
+    cases = _on_that_machine(labels, traces)
     told = replicate(cases, measure, replications=replications, seed=replays.seed, workers=workers)
     found, at = [], 0
     for name, of_row in rows:
@@ -102,6 +103,13 @@ def decisions(
         found.append(decide(name, objective, [case.label for case in of_row], predicted, seen))
         at += len(of_row)
     return found
+
+
+def _on_that_machine(cases: Sequence[Case], traces: Sequence[list[Trace]]) -> list[Case]:
+    """The cases where clients run beside the daemons, as in replays; what they take, the other candidates' replays say."""
+    subjects = [Subject(case, (), traces=tuple(some)) for case, some in zip(cases, traces, strict=True)]
+    received_bytes = {case.label: client_bytes(case) for case in cases}
+    return [with_clients(one, subjects, None, received_bytes).case for one in subjects]
 
 
 def decide(

@@ -17,7 +17,7 @@ from sim.dispatch.leases import Part, Place, outputs_on, sticky
 from sim.dispatch.succession import Succession
 from sim.errors import EnvironmentMissing
 from sim.hide import hidden
-from sim.real.clients import NO_BUILD, Client, bake_label, buildctl_words, exported_digest
+from sim.real.clients import NO_BUILD, Client, bake_mark, buildctl_words, exported_digest
 from sim.real.drive.site import Lease, Runner
 from sim.real.drive.waves import Wave, waves
 from sim.real.drive.world import Attempt, World
@@ -158,13 +158,13 @@ class Order:
             key = (attempt.target, request.args, attempt.platforms)
             outputs = world.clients.outputs(self._outputs(attempt.target), f"{request.index}-{attempt.build}")
             words = world.source.buildctl(key, checkout.root, imported)
-            words = buildctl_words(words, self._label(attempt), outputs)
+            words = buildctl_words(words, self._number(attempt), outputs)
             return [str(world.clients.buildctl), *node.flags, *words, *quick], checkout.root, {}
         builder, settings = world.clients.builder(owner, node)
         keys = [(target, request.args, part.platforms) for target, part in share.parts.items()]
         words, cwd = world.source.bake(keys, checkout.root, imported)
         for attempt in attempts:
-            words += ["--set", bake_label(attempt.target, self._label(attempt))]
+            words += ["--set", bake_mark(attempt.target, self._number(attempt))]
             outputs = world.clients.outputs(self._outputs(attempt.target), f"{request.index}-{attempt.build}")
             if share.parts[attempt.target].exports:
                 outputs["output"].append(f"type=oci,tar=false,dest={self._layout(attempt)}")
@@ -180,7 +180,7 @@ class Order:
     def _layout(self, attempt: Attempt) -> Path:
         return self._world.clients.folder / f"export-{self.request.index}-{attempt.build}"
 
-    def _label(self, attempt: Attempt) -> int:
+    def _number(self, attempt: Attempt) -> int:
         return attempt.build
 
     def _await_export(self, share: _Share, attempt: Attempt) -> None:
@@ -290,7 +290,7 @@ class Warmup(Order):
     def _release(self, lease: Lease) -> None:
         pass
 
-    def _label(self, attempt: Attempt) -> int:
+    def _number(self, attempt: Attempt) -> int:
         return NO_BUILD
 
 
