@@ -323,6 +323,7 @@ class _Run:
         runners: dict[str, Json] = {
             str(one.number): {
                 "cpu_s": one.usage.cpu_s,
+                "boot_cpu_s": one.boot_cpu_s,
                 "steps_cpu_s": one.usage.steps_cpu_s,
                 "memory_peak_bytes": one.usage.memory_peak_bytes,
                 "cache_bytes": one.cache_bytes,

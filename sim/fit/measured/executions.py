@@ -33,7 +33,6 @@ _MOUNT_TARGET = re.compile(r"(?:^|,)(?:target|dst|destination)=([^,]+)")
 _PREFIX = re.compile(r"^\[(?P<inside>[^\]]*?)\s*(?P<number>\d+/\d+)\] (?P<command>.*)$", re.DOTALL)
 _PLATFORM = re.compile(r"^\w+/\w+(/\w+)?$")
 _SHORT_S = 1e-6
-_BOOT_CPU_S = 0.08  # of a daemon's start and its first build (corpus: the intercept over builds and steps, 39 daemons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +124,18 @@ def observe(
 
 
 def _counted_cpu_s(trace: Trace) -> float | None:
-    """What the runners' cgroups counted, but for the daemons' starts; None: nobody did, or exports are in it."""
-    runners = mapping(trace.meta.machine.get("runners"))
-    counted = [mapping(one).get("cpu_s") for one in runners.values()]
+    """What the runners' cgroups counted since they were ready; None: nobody did, or exports are in it."""
+    runners = [mapping(one) for one in mapping(trace.meta.machine.get("runners")).values()]
     has_exports = any(row["kind"] == "export" for row in named(trace, "steps"))
-    if not counted or has_exports or not all(isinstance(one, float) for one in counted):
+    if not runners or has_exports:
         return None
-    return sum(number(one) - _BOOT_CPU_S for one in counted)
+    spent_s = 0.0
+    for one in runners:
+        counted_s, boot_s = one.get("cpu_s"), one.get("boot_cpu_s")
+        if not isinstance(counted_s, float) or not isinstance(boot_s, float):
+            return None
+        spent_s += counted_s - boot_s
+    return spent_s
 
 
 def lost_share(trace: Trace) -> float:

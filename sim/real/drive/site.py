@@ -38,6 +38,7 @@ class Runner:
     leases: int = 0
     news: int = 0
     usage: Usage | None = None
+    boot_cpu_s: float | None = None
     cache_bytes: float | None = None
     sampled: tuple[float, float] = (0.0, 0.0)
 
@@ -167,6 +168,8 @@ class Site(Driver[Lease]):
     def _ready(self, number: int) -> None:
         runner = self._runners[number]
         runner.ready_s = self._loop.now_s
+        if isinstance(runner.daemon, Daemon):
+            runner.boot_cpu_s = runner.daemon.usage().cpu_s
         self._world.is_up(runner)
         self._act(self._pool.ready(number))
 
