@@ -73,10 +73,15 @@ REPLAYS ?= .replays
 # A minute and a half of it, a scenario of each kind.
 SLICE := $(addprefix tests/real/corpus/,cpu-fork-1 cpu-edit-1 cpu-platforms-1 mixed-1 mixed-slots-2 mixed-bake-1 mixed-scale-1)
 
+# What decisions are forecast with: a replay each of these, all of other scenarios.
+FITTED_ON := $(filter %-1,$(CORPUS))
+
 real: install
 	$(BIN)/buildcast calibrate --suite -o results/suite.yaml
-	$(BIN)/buildcast validate $(CORPUS) -k 3 --start results/suite.yaml --keep $(REPLAYS) -o results
-	$(BIN)/buildcast validate --decisions $(DECISIONS) -k 3 --keep $(REPLAYS)/decisions -o results
+	$(BIN)/buildcast validate $(CORPUS) -k 5 --start results/suite.yaml --keep $(REPLAYS) -o results
+	$(BIN)/buildcast calibrate $(foreach one,$(FITTED_ON),$(REPLAYS)/$(notdir $(one))/1) --constants \
+	  $(addprefix --scenario ,$(FITTED_ON)) -o results/machine.yaml
+	$(BIN)/buildcast validate --decisions $(DECISIONS) -k 3 --profile results/machine.yaml --keep $(REPLAYS)/decisions -o results
 
 real-slice: install
 	$(BIN)/buildcast validate $(SLICE) -k 1 --limit 8%

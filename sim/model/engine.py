@@ -14,6 +14,7 @@ from typing import Any
 from simpy import Environment
 
 from sim.model.buildkit.edge import (
+    CLIENT_CPU,
     CPU,
     DAEMON_CPU,
     DELAY,
@@ -37,21 +38,20 @@ from sim.scenario.farm import Runner
 class HostEngine:
     """One machine under several runners: its cores, its disk, its network."""
 
-    __slots__ = ("_clients", "cpu", "disk", "host", "network")
+    __slots__ = ("_clients_group", "cpu", "disk", "host", "network")
 
     def __init__(self, env: Environment, machine: Runner) -> None:
         self.host = Host(machine.cpus)
         self.cpu = Shared(env, self.host, _phase_done)
         self.disk = _disk(env, machine)
         self.network = _shared(env, machine.network_bytes_per_s)
-        self._clients: RunnerEngine | None = None
+        self._clients_group = -1
 
-    def clients(self, env: Environment, crowded_share: float) -> RunnerEngine:
+    def clients_group(self, crowded_share: float) -> int:
         """Where clients work: on all of the machine's cores, beside the runners."""
-        if self._clients is None:
-            machine = Runner(cpus=self.host.capacity)
-            self._clients = RunnerEngine(env, machine, host=self, crowded_share=crowded_share)
-        return self._clients
+        if self._clients_group < 0:
+            self._clients_group = self.host.attach(Machine(self.host.capacity, "group", crowded_share)) + DAEMON
+        return self._clients_group
 
 
 def with_disk(machine: Runner, daemon: Daemon) -> Runner:
@@ -145,12 +145,6 @@ class RunnerEngine(Engine):
         if not self._next_phase(work):
             work.job = Timer(self._clock, self._clock.env._now, work, _DELAY_OVER)
 
-    def beside(self, cpu_s: float) -> None:
-        """What a client computes on the runner's machine: on a host that is all of it, not the runner's part."""
-        host = self._on_host
-        engine = self if host is None else host.clients(self._clock.env, self._cpus.crowded_share)
-        engine.work(Work([(SLEEPY_CPU, cpu_s, 1.0)]), _nothing)
-
     def stop(self, work: Work) -> None:
         """Stop carrying out. `work.cpu_s` becomes what was used."""
         job, work.job = work.job, None
@@ -162,6 +156,8 @@ class RunnerEngine(Engine):
             kind = work.phases[work.phase - 1][0]
             if kind in (CPU, DAEMON_CPU, SLEEPY_CPU):
                 work.cpu_s -= self._cpu.remove(job)
+            elif kind == CLIENT_CPU:
+                self._cpu.remove(job)
             else:
                 share = self._network if kind == NETWORK else self._disk
                 assert share is not None
@@ -182,6 +178,11 @@ class RunnerEngine(Engine):
             if kind in (DAEMON_CPU, SLEEPY_CPU):
                 work.cpu_s += amount
                 work.job = self._cpu.add(amount, cap, work, self._daemon_group, 1.0, kind == SLEEPY_CPU)
+                return True
+            if kind == CLIENT_CPU:  # on a host that is on all of it, not on the runner's part
+                host = self._on_host
+                group = self._daemon_group if host is None else host.clients_group(self._cpus.crowded_share)
+                work.job = self._cpu.add(amount, cap, work, group, 1.0, False)
                 return True
             if kind == NETWORK:
                 if self._network is not None:
@@ -229,10 +230,6 @@ class _Part(Work):
         self.whole = whole
         self.weight = whole.weight
         self.then = _part_ended
-
-
-def _nothing(_: Work) -> None:
-    """Nothing waits for it."""
 
 
 def _part_ended(part: _Part) -> None:

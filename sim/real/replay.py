@@ -341,9 +341,14 @@ class _Run:
             "stands_for": dict(self.native),
             "started_ns": world.loop.origin_ns,
             "runners": runners,
-            "clients_cpu_s": sum(client.cpu_s for client in world.clients.started),
+            "clients_cpu_s": _clients_cpu_s(world),
             "notes": list(notes),
         }
+
+
+def _clients_cpu_s(world: World) -> float:
+    """Of the run's clients: those before it made the daemons ready."""
+    return sum(one.cpu_s for one in world.clients.started if one.started_ns >= world.loop.origin_ns)
 
 
 def _alive(world: World) -> list[Daemon]:

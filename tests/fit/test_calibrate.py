@@ -245,7 +245,7 @@ def test_what_cgroups_counted_tells_work_from_waiting(is_counted, off):
         trace = simulate_case(replace(case, profile=profile))
         counted = {}
         for runner, cpu_s in zip(trace.steps["runner"].tolist(), trace.steps["cpu_s"].tolist(), strict=True):
-            one = counted.setdefault(str(int(runner)), {"cpu_s": 0.08})  # a daemon's start
+            one = counted.setdefault(str(int(runner)), {"cpu_s": 0.2, "boot_cpu_s": 0.2})
             one["cpu_s"] += cpu_s
         if is_counted:
             trace = replace(trace, meta=replace(trace.meta, machine={"runners": counted}))

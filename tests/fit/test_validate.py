@@ -9,7 +9,7 @@ import pytest
 
 from sim.cli import main
 from sim.fit.measured.executions import observe as observation_of
-from sim.fit.validate import MAX_MIN, Subject, client_bytes, _with_client, kind_of, sign_test, validate
+from sim.fit.validate import MAX_MIN, Subject, _with_client, client_bytes, kind_of, sign_test, validate
 from sim.fit.validation.observed import measured_runs, observe
 from sim.profile import DAEMON, Profile
 from sim.report.validation import FILES, validation_lines, validation_markdown, write_validation

@@ -134,20 +134,20 @@ def test_a_weight_is_a_share_of_busy_cores_and_nothing_alone():
 
 
 def test_clients_on_the_runners_machine_take_of_its_cores():
-    """As a replay's do, but for what follows the last step. Without `Session.client_works` the build ends at 10."""
+    """As a replay's do. Without `Session.client_phase` the build ends at 10."""
     costs = ideal(("RUN one", {"cpu": 10.0}))
     beside = costs.with_daemon(replace(costs.daemon, client_cpu_s=2.0))
     trace = simulated(a_graph(source(), run("one", 0)), [a_request(0)], beside, a_farm(cpus=1.0))
-    assert trace.builds["completed_s"].tolist() == pytest.approx([10.0 + 2.0 * sum(CLIENT_PARTS[:3])])
+    assert trace.builds["completed_s"].tolist() == pytest.approx([12.0])
 
 
 def test_a_client_works_anywhere_on_the_host_of_its_runner():
-    """mixed-scale-1: the other core is idle. On the runner's own core the build would end later (the test above)."""
+    """mixed-scale-1: the other core is idle. A build waits for its client's start and end only (above: for all of its work)."""
     costs = ideal(("RUN one", {"cpu": 10.0}))
     beside = costs.with_daemon(replace(costs.daemon, client_cpu_s=2.0))
     farm = a_farm(cpus=1.0, host=Runner(2.0))
     trace = simulated(a_graph(source(), run("one", 0)), [a_request(0)], beside, farm)
-    assert trace.builds["completed_s"].tolist() == pytest.approx([10.0])
+    assert trace.builds["completed_s"].tolist() == pytest.approx([10.0 + 2.0 * (CLIENT_PARTS.start + CLIENT_PARTS.end)])
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,13 @@ from sim.trace import Cell, Trace
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client and when it works: as it starts, for the definition, for .dockerignore, after its last step (`CLIENT_PARTS`)."""
+    """A client and when it works: as it starts, for the definition, for .dockerignore, after its last step (`CLIENT_PARTS`);
+    its `builds` share that.
+    """
 
     runner: int
     works_s: tuple[float, ...]
+    builds: tuple[int, ...]
 
 
 def client_cpu_s(trace: Trace) -> float:
@@ -42,12 +45,13 @@ def clients_of(trace: Trace) -> tuple[Client, ...]:
             continue
         build, started_s = row["build"], number(row["started_s"])
         loaded_s = [loads_s.get((build, load), started_s) for load in ("build definition", ".dockerignore")]
-        one = Client(whole(row["runner"]), (started_s, *loaded_s, max([started_s, *at_s[build]])))
+        one = Client(whole(row["runner"]), (started_s, *loaded_s, max([started_s, *at_s[build]])), (whole(build),))
         before = found.get((row["request"], one.runner))
         if before is not None:
             one = replace(
                 one,
                 works_s=(*map(min, before.works_s[:3], one.works_s), max(before.works_s[3], one.works_s[3])),
+                builds=(*before.builds, *one.builds),
             )
         found[row["request"], one.runner] = one
     return tuple(found.values())

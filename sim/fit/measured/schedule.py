@@ -7,7 +7,7 @@ own phases, CPU groups, disk and network work out (design section 4).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from simpy import Environment
 from simpy.events import Event, Timeout
 
+from sim.fit.measured.clients import Client
 from sim.fit.measured.executions import Execution, Observation
 from sim.graph.types import Graph, Step
-from sim.model.buildkit.edge import CPU, DAEMON_CPU, DELAY, SLEEPY_CPU, Build, Edge, Phase, Work
+from sim.model.buildkit.edge import CLIENT_CPU, CPU, DAEMON_CPU, DELAY, SLEEPY_CPU, Build, Edge, Phase, Work
 from sim.model.buildkit.phases import Costing
 from sim.model.engine import HostEngine, RunnerEngine, with_disk
 from sim.model.plan.compiled import Compiled
@@ -33,6 +34,8 @@ Seconds = NDArray[np.float64]
 _GRAPH_KINDS = ("exec", "copy", "context", "source", "merge")
 _COPIES = ("copy", "digest")  # both go by what the rules say of the COPY
 SHARES = ("daemon", "wait", "cpu", "rest")
+# Which of a build's own executions wait for each part of its client's work (`CLIENT_PARTS`).
+_WAIT_FOR_CLIENT = (("opening",), (), (), ("tail", "bake tail"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Spent:
     """Seconds by execution: in all, and by what they were spent on.
 
     `daemon`: BuildKit's own share of a RUN; `wait`: time that needs no resource; `cpu`: the command's (of a COPY or a source
-    the daemon's for it); `rest`: network and disk. `cpu_s`: core-seconds of all, clients left out.
+    the daemon's for it); `rest`: network, disk, the client. `cpu_s`: core-seconds of all, clients left out.
     """
 
     took_s: Seconds
@@ -66,6 +69,8 @@ class Schedule:
             copies.get((one.build, one.name), at) if one.kind == "digest" else at
             for at, one in enumerate(self.executions)
         ]
+        self._seen = {(one.kind, one.build) for one in self.executions}
+        self._companions = {build: len(client.builds) for client in observation.clients for build in client.builds}
         self._owner = _Owner(self._compiled, [step.name for step in steps])
 
     def stated(self, profile: Profile) -> list[Cost]:
@@ -109,18 +114,26 @@ class Schedule:
             Timeout(env, one.started_s).callbacks.append(chain.start)
             if not one.is_whole:
                 Timeout(env, one.completed_s).callbacks.append(chain.stop)
-        if seen.client_cpu_s:
-            for client in seen.clients:
-                for at_s, part in zip(client.works_s, CLIENT_PARTS, strict=True):
-                    if client.runner in engines:
-                        Timeout(env, at_s).callbacks.append(
-                            partial(_beside, engines[client.runner][0], seen.client_cpu_s * part)
-                        )
+        for client in seen.clients if seen.client_cpu_s else ():
+            for at_s, part in self._beside(client):
+                if client.runner in engines:
+                    work = Work([(CLIENT_CPU, seen.client_cpu_s * part, 1.0)])
+                    Timeout(env, at_s).callbacks.append(partial(_start, engines[client.runner][0], work))
         env.run()
         counted_s = sum(engine.cpu_s for engine, _ in engines.values())
         if host is None:
             counted_s -= seen.client_cpu_s * sum(client.runner in engines for client in seen.clients)
         return Spent(table.sum(axis=0), table[0], table[1], table[2], table[3], counted_s)
+
+    def _beside(self, client: Client) -> Iterator[tuple[float, float]]:
+        """When a client works with nothing that waits for it, and its parts: where an opening or an end is seen, that does."""
+        for at_s, part, kinds in zip(client.works_s, CLIENT_PARTS, _WAIT_FOR_CLIENT, strict=True):
+            waiting = sum((kind, build) in self._seen for build in client.builds for kind in kinds)
+            yield at_s, part * (1.0 - waiting / len(client.builds))
+
+    def _client_s(self, one: Execution, part: float) -> float:
+        """The share of a client's part that one of its builds waits for."""
+        return self.observation.client_cpu_s * part / self._companions.get(one.build, 1)
 
     def _phases(
         self, at: int, one: Execution, cost: Cost, costing: Costing, daemon: Daemon
@@ -133,12 +146,14 @@ class Schedule:
         if one.kind in ("tail", "bake tail"):
             own_s = daemon.bake_target_cpu_s if one.kind == "bake tail" else 0.0
             record: Phase = (SLEEPY_CPU, daemon.tail_cpu_s + own_s, daemon.tail_cores)
-            return [(1, [(DELAY, daemon.tail_latency_s, 0.0)]), (0, [record])]
+            client: Phase = (CLIENT_CPU, self._client_s(one, CLIENT_PARTS.end), 1.0)
+            return [(1, [(DELAY, daemon.tail_latency_s, 0.0)]), (0, [record]), (3, [client])]
         if one.kind == "opening":
             loads = daemon.definition_cpu_s + daemon.dockerignore_cpu_s
             work: Phase = (SLEEPY_CPU, daemon.open_cpu_s, daemon.open_cores)
             latency_s = daemon.client_latency_s + daemon.metadata_latency_s
-            return [(1, [(DELAY, latency_s, 0.0)]), (0, [work]), (0, [(SLEEPY_CPU, loads, 1.0)])]
+            client = (CLIENT_CPU, self._client_s(one, CLIENT_PARTS.start), 1.0)
+            return [(3, [client]), (1, [(DELAY, latency_s, 0.0)]), (0, [work]), (0, [(SLEEPY_CPU, loads, 1.0)])]
         if one.kind == "digest":
             return [(2, [(DAEMON_CPU, cost.write_bytes * daemon.hash_byte_cpu_s, 1.0)])]
         if one.kind == "export":
@@ -153,9 +168,9 @@ class Schedule:
         return [(0 if place < own else _share(phase), [phase]) for place, phase in enumerate(phases)]
 
 
-def _beside(engine: RunnerEngine, cpu_s: float, _: Event) -> None:
-    """A client's own work."""
-    engine.beside(cpu_s)
+def _start(engine: RunnerEngine, work: Work, _: Event) -> None:
+    """Work that nothing waits for."""
+    engine.work(work, lambda _: None)
 
 
 class _Chain:

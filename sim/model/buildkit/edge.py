@@ -27,12 +27,14 @@ NETWORK: Final = 4
 READ: Final = 5
 WRITE: Final = 6
 TOGETHER: Final = 7
+CLIENT_CPU: Final = 8
 
 Phase = tuple[int, float, float]
 """A resource, an amount of work on it, and the most of it that the work can use at a time.
 
 Seconds of `DELAY`, core-seconds of a step's or the daemon's own `CPU`, bytes for the rest. `SLEEPY_CPU`: the daemon's, of
-threads that sleep and wake often (`Daemon.crowded_share`). `(TOGETHER, n, 0)` starts the next n phases at once.
+threads that sleep and wake often (`Daemon.crowded_share`). `CLIENT_CPU`: of a client that runs on the runner's machine.
+`(TOGETHER, n, 0)` starts the next n phases at once.
 """
 
 T = TypeVar("T")
@@ -85,10 +87,6 @@ class Engine:
 
     def work(self, work: W, then: Callable[[W], None]) -> None:
         """Carry out `work.phases` one after the other, then call `then(work)`; never at once."""
-        raise NotImplementedError
-
-    def beside(self, cpu_s: float) -> None:
-        """What a client computes, where it runs on the runner's machine; nothing waits for it."""
         raise NotImplementedError
 
     def stop(self, work: Work) -> None:

@@ -12,7 +12,7 @@ from functools import partial
 
 from sim.model.buildkit.daemon import Daemon
 from sim.model.buildkit.delivery import Delivery
-from sim.model.buildkit.edge import DELAY, Edge
+from sim.model.buildkit.edge import CLIENT_CPU, DELAY, Edge, Phase
 from sim.model.buildkit.solve import Command, Solve
 from sim.model.plan.compiled import Compiled
 from sim.model.record import Recorder
@@ -86,15 +86,12 @@ class Session(Command):
         latency_s = constants.client_latency_s + (constants.bake_latency_s if self.bake else 0.0)
         profile, seed = self.daemon.profile, self.daemon.seed
         for solve in self.solves.values():
-            self.client_works(CLIENT_PARTS.start)
             varied_s = latency_s * profile.variation.factor("client_latency_s", seed, solve.build)
-            solve.work([(DELAY, varied_s, 0.0)], partial(_open, solve))
+            solve.work([self.client_phase(CLIENT_PARTS.start), (DELAY, varied_s, 0.0)], partial(_open, solve))
 
-    def client_works(self, part: float) -> None:
-        """The client works beside its builds, which share its time."""
-        cpu_s = self.daemon.profile.daemon.client_cpu_s * part / len(self.solves)
-        if cpu_s:
-            self.daemon.engine.beside(cpu_s)
+    def client_phase(self, part: float) -> Phase:
+        """A part of the client's own work, which its builds share."""
+        return CLIENT_CPU, self.daemon.profile.daemon.client_cpu_s * part / len(self.solves), 1.0
 
     def registered(self, solve: Solve) -> None:
         """The solve's graph is known."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from sim.model.buildkit.daemon import Daemon
 from sim.model.buildkit.delivery import Delivery
 from sim.model.buildkit.digests import DIGEST
-from sim.model.buildkit.edge import DELAY, FAILED, SLEEPY_CPU, Edge, Phase
+from sim.model.buildkit.edge import DELAY, FAILED, SLEEPY_CPU, Edge, Phase, Work
 from sim.model.buildkit.search import IDLE, Search
 from sim.model.plan.compiled import CONTEXT, PREAMBLE, Compiled
 from sim.model.record import Recorder
@@ -40,8 +40,8 @@ class Command:
         """The client's own work for each target."""
         raise NotImplementedError
 
-    def client_works(self, part: float) -> None:
-        """The client does this part of its own work for one of its solves."""
+    def client_phase(self, part: float) -> Phase:
+        """This part of the client's own work, for one of its solves."""
         raise NotImplementedError
 
     def registered(self, solve: Solve) -> None:
@@ -102,7 +102,9 @@ class Solve(Search):
     def loading(self, index: int) -> None:
         """The client sends one of its files."""
         is_definition = index == self.compiled.definition
-        self.session.client_works(CLIENT_PARTS.definition if is_definition else CLIENT_PARTS.dockerignore)
+        phase = self.session.client_phase(CLIENT_PARTS.definition if is_definition else CLIENT_PARTS.dockerignore)
+        if phase[1]:
+            self.daemon.engine.work(Work([phase]), _nothing)
 
     def evaluate(self) -> None:
         """The graph is known and nothing holds it back: want the result."""
@@ -122,13 +124,13 @@ class Solve(Search):
         """
         daemon = self.daemon
         self._let_go()
-        self.session.client_works(CLIENT_PARTS.end)
         tail = Edge(self, self.compiled.definition, 0, False)
         constants = daemon.profile.daemon
         tail_cpu_s = constants.tail_cpu_s * daemon.profile.variation.factor("tail_cpu_s", daemon.seed, self.build)
         tail.phases = [
             (DELAY, constants.tail_latency_s, 0.0),
             (SLEEPY_CPU, tail_cpu_s + self.session.target_cpu_s, constants.tail_cores),
+            self.session.client_phase(CLIENT_PARTS.end),
         ]
         self._tail = tail
         tail.name = HISTORY
@@ -277,3 +279,7 @@ class Solve(Search):
         loaded, self._loaded = self._loaded, []
         for key in loaded:
             self.daemon.cache.release(key, self.daemon.engine.now)
+
+
+def _nothing(_: Work) -> None:
+    """Nothing waits for it."""
