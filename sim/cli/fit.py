@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from sim.cli.folder import check_folder
 from sim.cli.study import listed
 from sim.cli.terminal import Progress, bold, json_text
+from sim.cli.verbs.flags import tls_of
 from sim.errors import InputError, InputErrors
 from sim.fit import regress as regression
 from sim.fit.held_out import HeldOut, can_hold_out
@@ -203,7 +204,13 @@ def _suite(args: argparse.Namespace, progress: Progress) -> tuple[Suite, dict[st
     if not args.cpus:
         raise InputError("how many cores has the daemon?", where="--daemon", hint="say it: --cpus 4")
     return measure_there(
-        args.daemon, cpus=args.cpus, rounds=args.rounds, say=progress.say, progress=progress, force=args.force
+        args.daemon,
+        tls=tls_of(args),
+        cpus=args.cpus,
+        rounds=args.rounds,
+        say=progress.say,
+        progress=progress,
+        force=args.force,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sim import tools
 from sim.cli.terminal import Progress, json_text
+from sim.cli.verbs.flags import tls_of
 from sim.errors import EnvironmentMissing, InputError
 from sim.real.daemon import Daemon, Node, RemoteDaemon, Tls, require_root
 from sim.real.fleet import (
@@ -72,8 +73,7 @@ def up(args: argparse.Namespace) -> int:
     from sim.runs import prepare  # the other verbs need no simulator
 
     nodes = _nodes(args.node)
-    tls = Tls(*(Path(one) if one else None for one in (args.tls_ca, args.tls_cert, args.tls_key)))
-    tls.check()
+    tls = tls_of(args)
     with Progress("starting the fleet", quiet=args.quiet) as progress:
         farm = prepare(load(args.scenario, args.sets), say=progress.say).farm
         runners = local_runners(farm, nodes)

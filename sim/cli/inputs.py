@@ -15,6 +15,7 @@ import numpy as np
 
 from sim.cli.folder import check_folder
 from sim.cli.terminal import Progress, bold, json_text
+from sim.cli.verbs.flags import tls_of
 from sim.errors import InputError, InputErrors
 from sim.inputs import Recorded, assemble, read_daemon, read_log
 from sim.metrics import summarise
@@ -63,13 +64,14 @@ def _read(args: argparse.Namespace, progress: Progress) -> list[Recorded]:
     found: list[Recorded] = []
     problems: list[InputError] = []
     sources = [*args.logs, *args.daemon]
+    flags = tls_of(args).flags()
     for done, source in enumerate(sources):
         progress(done, len(sources))
         try:
             if done < len(args.logs):
                 found += read_log(source)
             else:
-                found += read_daemon(source, since_s=args.since, say=progress.say)
+                found += read_daemon(source, flags=flags, since_s=args.since, say=progress.say)
         except InputError as error:
             problems.append(error)
     if problems:

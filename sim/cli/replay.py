@@ -11,9 +11,9 @@ from pathlib import Path
 
 from sim.cli.folder import check_folder
 from sim.cli.terminal import Progress, bold, json_text
+from sim.cli.verbs.flags import tls_of
 from sim.errors import InputError, replacing
 from sim.metrics import summarise
-from sim.real.daemon import Tls
 from sim.real.replay import Replayed, Settings
 from sim.report.summary import summary_lines
 from sim.runs import Case, prepare, replay_case
@@ -70,8 +70,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         raise InputError("--scale must be above 0", hint="0.1 makes everything ten times as short")
     if args.base and not args.as_is:
         raise InputError("--base is for --as-is", hint="synthetic steps need no images")
-    tls = Tls(*(Path(one) if one else None for one in (args.tls_ca, args.tls_cert, args.tls_key)))
-    tls.check()
+    tls = tls_of(args)
     return Settings(
         scale=args.scale,
         as_is=args.as_is,

@@ -11,8 +11,10 @@ from contextlib import closing
 import pytest
 
 from sim import tools
+from sim.cli import main
 from sim.errors import EnvironmentMissing, InputError
 from sim.real.daemon import CacheLimits, Daemon, DaemonSpec, RemoteDaemon, Tls
+from sim.trace import read_trace
 
 
 def test_it_answers_and_only_its_owner_may_ask(a_daemon):
@@ -147,7 +149,7 @@ def certificates(tmp_path):
     return Tls(tmp_path / "ca.pem", tmp_path / "cert.pem", tmp_path / "key.pem")
 
 
-def test_a_remote_daemon_with_certificates(a_daemon, certificates, build):
+def test_a_remote_daemon_with_certificates(a_daemon, certificates, build, tmp_path):
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -171,6 +173,10 @@ def test_a_remote_daemon_with_certificates(a_daemon, certificates, build):
     assert build(remote, ["sleep", "0.01"]).wait() == 0
     assert len(remote.disk()) > 2
     assert not RemoteDaemon("bare", remote.address).answers()
+    files = zip(("ca", "cert", "key"), certificates.files(), strict=True)
+    words = [word for name, path in files for word in (f"--tls-{name}", str(path))]
+    assert main(["import", "--daemon", remote.address, *words, "-o", str(tmp_path / "out"), "-q"]) == 0
+    assert read_trace(tmp_path / "out").builds["outcome"].tolist() == ["ok"]
 
 
 def test_a_remote_daemon_that_is_not_there(can_run_daemons):

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from replays import HEAD, World, costs, outcomes, rows, workload
 
 from sim.errors import EnvironmentMissing
+from sim.real import replay
 from sim.real.fleet import clean, standing
 from sim.real.node.left import alone, leftovers
 from sim.trace import read_trace
@@ -130,6 +132,28 @@ def test_what_a_killed_replay_leaves_is_found_and_cleaned(world, wait_for):
     assert leftovers(world.fleet) == []
     assert not world.fleet.exists()
     wait_for(lambda: not _clients(world))
+
+
+def test_a_daemon_that_hangs_ends_the_replay(world, monkeypatch):
+    """It lives, answers nobody and does nothing; its step has long ended. Without `Sampler._check_moves` nobody would notice."""
+    monkeypatch.setattr(replay, "_STALL_S", 2.0)
+
+    def freeze() -> None:
+        while not any("latency=1" in text for text in _commands()):
+            time.sleep(0.02)
+        stands = standing(world.fleet)
+        assert stands is not None
+        os.kill(stands.daemons[0].pid, signal.SIGSTOP)
+
+    freezer = threading.Thread(target=freeze, daemon=True)
+    freezer.start()
+    jobs = workload("build: [app], arrivals: {times: [0s]}") + costs(first="0.3s", second="1s")
+    with pytest.raises(EnvironmentMissing, match="nothing has moved for 5 s"):
+        world.replay(HEAD + APP + jobs, FILES)
+
+    freezer.join(timeout=1)
+    assert leftovers(world.fleet) == []
+    assert not world.fleet.exists()
 
 
 def test_a_dead_daemon_ends_the_replay(world):

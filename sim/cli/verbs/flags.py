@@ -8,7 +8,10 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
+
+if TYPE_CHECKING:
+    from sim.real.daemon import Tls
 
 SCENARIO = "scenario file, or a folder that holds scenario.yaml"
 
@@ -90,6 +93,7 @@ def named_folder(text: str) -> tuple[str, Path]:
 
 def add_node_flags(verb: Parser) -> None:
     """Remote daemons, and the certificates that they ask for."""
+    add_tls_flags(verb, "--node")
     verb.add_argument(
         "--node",
         action="append",
@@ -97,10 +101,25 @@ def add_node_flags(verb: Parser) -> None:
         metavar="PLATFORM=ADDRESS",
         help="a buildkitd on another machine, for one platform: linux/arm64=tcp://HOST:PORT",
     )
-    for name, what in (("ca", "the authority that signed"), ("cert", "the client's"), ("key", "the client's")):
-        verb.add_argument(
-            f"--tls-{name}", metavar="FILE", help=f"PEM file for --node: {what} {name if name != 'ca' else 'nodes'}"
-        )
+
+
+def add_tls_flags(verb: Parser, flag: str) -> None:
+    """The certificates that the daemons of a flag ask for."""
+    for name, what in (
+        ("ca", "the authority that signed theirs"),
+        ("cert", "the client's cert"),
+        ("key", "the client's key"),
+    ):
+        verb.add_argument(f"--tls-{name}", metavar="FILE", help=f"PEM file for {flag}: {what}")
+
+
+def tls_of(args: argparse.Namespace) -> Tls:
+    """The certificates given. InputError: one cannot be read, or stands without its key."""
+    from sim.real.daemon import Tls
+
+    tls = Tls(*(Path(one) if one else None for one in (args.tls_ca, args.tls_cert, args.tls_key)))
+    tls.check()
+    return tls
 
 
 def cores(text: str) -> float:

@@ -13,6 +13,7 @@ from sim.cli.verbs.flags import (
     add_node_flags,
     add_sets,
     add_study_flags,
+    add_tls_flags,
     cores,
     count_of,
     interval_s,
@@ -42,6 +43,7 @@ def import_verb(commands: Commands) -> Parser:
     verb.add_argument(
         "--daemon", action="append", default=[], metavar="ADDRESS", help="ask a live buildkitd for its history"
     )
+    add_tls_flags(verb, "--daemon")
     verb.add_argument("--since", type=interval_s, metavar="TIME", help="only builds begun in the last TIME, as 2h")
     verb.add_argument(
         "--hide",
@@ -147,6 +149,7 @@ def calibrate_verb(commands: Commands) -> Parser:
     verb.add_argument(
         "--daemon", metavar="ADDRESS", help="with --suite: a daemon that is there and idle; else a local one"
     )
+    add_tls_flags(verb, "--daemon")
     verb.add_argument("--cpus", type=cores, metavar="N", help="cores of the runners, where a trace does not say them")
     verb.add_argument(
         "--scenario",

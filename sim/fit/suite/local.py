@@ -14,7 +14,7 @@ from pathlib import Path
 from sim.fit.suite.bench import Bench, load
 from sim.fit.suite.measure import ROUNDS, Suite, measure
 from sim.fit.suite.numbers import Seen, seen_of
-from sim.real.daemon import Daemon, DaemonSpec, RemoteDaemon
+from sim.real.daemon import Daemon, DaemonSpec, RemoteDaemon, Tls
 from sim.real.fleet import Fleet
 
 _BOOTS = 4
@@ -42,10 +42,10 @@ def measure_here(
 
 
 def measure_there(
-    address: str, *, cpus: float, rounds: int = ROUNDS, say: Say, progress: Progress, force: bool = False
+    address: str, *, tls: Tls, cpus: float, rounds: int = ROUNDS, say: Say, progress: Progress, force: bool = False
 ) -> tuple[Suite, dict[str, Seen]]:
     """The suite on a daemon that is there already, of `cpus` cores; nothing else may use it."""
-    node = RemoteDaemon("suite", address, say=say)
+    node = RemoteDaemon("suite", address, tls, say=say)
     with tempfile.TemporaryDirectory(prefix="bc-") as name:
         bench = Bench(node, Path(name), say)
         return measure(bench, cpus=cpus, rounds=rounds, say=say, progress=progress, force=force), {}

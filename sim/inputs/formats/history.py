@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,14 +25,17 @@ _CANCELLED = 1  # grpc's codes.Canceled
 _ARG = "build-arg:"
 
 
-def read_daemon(address: str, *, since_s: float | None = None, say: Say = lambda _: None) -> list[Recorded]:
+def read_daemon(
+    address: str, *, flags: Sequence[str] = (), since_s: float | None = None, say: Say = lambda _: None
+) -> list[Recorded]:
     """All finished builds that a daemon remembers (48 h or 50 by default), or those begun in the last `since_s` seconds.
+    `flags`: buildctl's own, such as its certificates.
 
     EnvironmentMissing: it does not answer. InputError: it remembers none.
     """
     program = tools.ensure("buildctl", say)
     begun_ns = 0 if since_s is None else round((datetime.now(UTC).timestamp() - since_s) * NS_PER_S)
-    found = read_answers(lambda *words: _ask(program, address, *words), address, since_ns=begun_ns, say=say)
+    found = read_answers(lambda *words: _ask(program, address, *flags, *words), address, since_ns=begun_ns, say=say)
     if not found:
         hint = "build something first" if since_s is None else "ask for a longer time with --since"
         raise InputError("the daemon remembers no such build", where=address, hint=hint)
