@@ -139,9 +139,10 @@ def fit_constants(known: Sequence[Known], daemon: Daemon, names: Sequence[str]) 
     for at, name in enumerate(shown):
         without = np.array([one[at] for one in left_out])
         k = len(without)
-        # Jackknife; one or two scenarios say nothing of the next one, so the documented spread stands.
+        # Jackknife, no more than what nobody measured counts with; one or two scenarios say nothing of the next one, so the
+        # documented spread stands.
         jackknife = float(np.sqrt((k - 1) / k * np.sum((without - without.mean()) ** 2)))
-        error = jackknife if k > 2 else CONSTANTS[name].spread
+        error = min(jackknife, _UNMEASURED) if k > 2 else CONSTANTS[name].spread
         found.append(ConstantFit(name, float(np.exp(whole[at])), spreads[name], error, counts[name]))
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import yaml
 
 from sim.cli import main
 from sim.errors import InputError
+from sim.fit import constants_fit
 from sim.fit.calibrate import Measured, calibrate
 from sim.fit.measured.executions import observe
 from sim.fit.measured.schedule import Schedule
@@ -222,6 +224,17 @@ def test_constants_are_found_again_where_costs_are_known():
     # Only full cores tell the two apart, and not one execution alone.
     assert sum(found[name].value for name in bytes_s) == pytest.approx(sum(bytes_s.values()), rel=0.1)
     assert found["sync_byte_s"].value == pytest.approx(bytes_s["sync_byte_s"], rel=0.3)
+
+
+def test_scenarios_that_disagree_about_a_constant_leave_it_as_uncertain_as_unmeasured(monkeypatch):
+    """Their jackknife gives 9, which no profile file takes."""
+    moves = count()
+    monkeypatch.setattr(constants_fit, "_minimum", lambda known, daemon, names, start: start + 3.0 * next(moves))
+    cases = [(name, a_case(name)) for name in TWO_CORES]
+    measured = [Measured.of(simulate_case(case), where=name, rules=case.scenario.costs) for name, case in cases]
+    found = calibrate(measured, DAEMON, costs_known=True)
+    assert {one.error for one in found.constants} == {1.5}
+    assert found.profile().daemon
 
 
 @pytest.mark.parametrize(("cpus", "is_seen"), [(1.0, False), (2.0, True)])
