@@ -142,12 +142,14 @@ def test_clients_on_the_runners_machine_take_of_its_cores():
 
 
 def test_a_client_works_anywhere_on_the_host_of_its_runner():
-    """mixed-scale-1: the other core is idle. A build waits for its client's start and end only (above: for all of its work)."""
+    """mixed-scale-1: the other core is idle. A build waits for its client's start, for what it sends, and for its end."""
     costs = ideal(("RUN one", {"cpu": 10.0}))
     beside = costs.with_daemon(replace(costs.daemon, client_cpu_s=2.0))
     farm = a_farm(cpus=1.0, host=Runner(2.0))
     trace = simulated(a_graph(source(), run("one", 0)), [a_request(0)], beside, farm)
-    assert trace.builds["completed_s"].tolist() == pytest.approx([10.0 + 2.0 * (CLIENT_PARTS.start + CLIENT_PARTS.end)])
+    sent = (CLIENT_PARTS.definition + CLIENT_PARTS.dockerignore) / 2
+    waited_for = CLIENT_PARTS.start + sent + CLIENT_PARTS.end
+    assert trace.builds["completed_s"].tolist() == pytest.approx([10.0 + 2.0 * waited_for])
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,13 @@ Seconds = NDArray[np.float64]
 _GRAPH_KINDS = ("exec", "copy", "context", "source", "merge")
 _COPIES = ("copy", "digest")  # both go by what the rules say of the COPY
 SHARES = ("daemon", "wait", "cpu", "rest")
-# Which of a build's own executions wait for each part of its client's work (`CLIENT_PARTS`).
-_WAIT_FOR_CLIENT = (("opening",), (), (), ("tail", "bake tail"))
+# How much of each part of its client's work (`CLIENT_PARTS`) a build's own executions wait for, by their kind.
+_WAIT_FOR_CLIENT = (
+    {"opening": 1.0},
+    {"opening": 0.5, "preamble": 0.5},
+    {"opening": 0.5, "preamble": 0.5},
+    {"tail": 1.0, "bake tail": 1.0},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +132,10 @@ class Schedule:
 
     def _beside(self, client: Client) -> Iterator[tuple[float, float]]:
         """When a client works with nothing that waits for it, and its parts: where an opening or an end is seen, that does."""
-        for at_s, part, kinds in zip(client.works_s, CLIENT_PARTS, _WAIT_FOR_CLIENT, strict=True):
-            waiting = sum((kind, build) in self._seen for build in client.builds for kind in kinds)
+        for at_s, part, waits in zip(client.works_s, CLIENT_PARTS, _WAIT_FOR_CLIENT, strict=True):
+            waiting = sum(
+                share for build in client.builds for kind, share in waits.items() if (kind, build) in self._seen
+            )
             yield at_s, part * (1.0 - waiting / len(client.builds))
 
     def _client_s(self, one: Execution, part: float) -> float:
@@ -142,7 +149,10 @@ class Schedule:
         if one.kind == "preamble":
             if "load metadata" in one.name:
                 return [(1, [(DELAY, daemon.metadata_latency_s, 0.0)])]
-            return [(0, [(SLEEPY_CPU, _preamble_s(one, daemon), 1.0)])]
+            is_definition = "load build definition" in one.name
+            part = CLIENT_PARTS.definition if is_definition else CLIENT_PARTS.dockerignore
+            sent: Phase = (CLIENT_CPU, self._client_s(one, part / 2), 1.0)
+            return [(3, [sent]), (0, [(SLEEPY_CPU, _preamble_s(one, daemon), 1.0)])]
         if one.kind in ("tail", "bake tail"):
             own_s = daemon.bake_target_cpu_s if one.kind == "bake tail" else 0.0
             record: Phase = (SLEEPY_CPU, daemon.tail_cpu_s + own_s, daemon.tail_cores)
@@ -152,7 +162,8 @@ class Schedule:
             loads = daemon.definition_cpu_s + daemon.dockerignore_cpu_s
             work: Phase = (SLEEPY_CPU, daemon.open_cpu_s, daemon.open_cores)
             latency_s = daemon.client_latency_s + daemon.metadata_latency_s
-            client = (CLIENT_CPU, self._client_s(one, CLIENT_PARTS.start), 1.0)
+            parts = CLIENT_PARTS.start + (CLIENT_PARTS.definition + CLIENT_PARTS.dockerignore) / 2
+            client = (CLIENT_CPU, self._client_s(one, parts), 1.0)
             return [(3, [client]), (1, [(DELAY, latency_s, 0.0)]), (0, [work]), (0, [(SLEEPY_CPU, loads, 1.0)])]
         if one.kind == "digest":
             return [(2, [(DAEMON_CPU, cost.write_bytes * daemon.hash_byte_cpu_s, 1.0)])]

@@ -265,9 +265,9 @@ class Daemon:
         kind = edge.compiled.kinds[index]
         if kind == CONTEXT:
             self._receive(edge)
-        elif kind == PREAMBLE:
-            edge.owner.loading(index)
         edge.phases = self._costing.phases(edge)
+        if kind == PREAMBLE:
+            edge.phases.insert(0, edge.owner.loading(index))
         if kind == EXEC:
             peak_bytes = edge.cost.memory_bytes
             if peak_bytes:

@@ -58,8 +58,8 @@ class Build:
         """A vertex that the build waited for has ended."""
         raise NotImplementedError
 
-    def loading(self, index: int) -> None:
-        """The definition or .dockerignore is asked of the client."""
+    def loading(self, index: int) -> Phase:
+        """The definition or .dockerignore is asked of the client: its own work for that."""
         raise NotImplementedError
 
     def digested(self, index: int, cpu_s: float) -> None:

@@ -99,12 +99,13 @@ class Solve(Search):
         self.delivery.open(self)
         self._load(self.compiled.definition)
 
-    def loading(self, index: int) -> None:
-        """The client sends one of its files."""
+    def loading(self, index: int) -> Phase:
+        """The client sends one of its files: half of what it does until the next; the other half is for what follows."""
         is_definition = index == self.compiled.definition
-        phase = self.session.client_phase(CLIENT_PARTS.definition if is_definition else CLIENT_PARTS.dockerignore)
+        phase = self.session.client_phase((CLIENT_PARTS.definition if is_definition else CLIENT_PARTS.dockerignore) / 2)
         if phase[1]:
             self.daemon.engine.work(Work([phase]), _nothing)
+        return phase
 
     def evaluate(self) -> None:
         """The graph is known and nothing holds it back: want the result."""
