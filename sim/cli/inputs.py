@@ -64,7 +64,7 @@ def _read(args: argparse.Namespace, progress: Progress) -> list[Recorded]:
     found: list[Recorded] = []
     problems: list[InputError] = []
     sources = [*args.logs, *args.daemon]
-    flags = tls_of(args).flags()
+    flags = tls_of(args).flags() if args.daemon else ()
     for done, source in enumerate(sources):
         progress(done, len(sources))
         try:

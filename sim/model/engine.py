@@ -47,10 +47,10 @@ class HostEngine:
         self.network = _shared(env, machine.network_bytes_per_s)
         self._clients_group = -1
 
-    def clients_group(self, crowded_share: float) -> int:
+    def clients_group(self) -> int:
         """Where clients work: on all of the machine's cores, beside the runners."""
         if self._clients_group < 0:
-            self._clients_group = self.host.attach(Machine(self.host.capacity, "group", crowded_share)) + DAEMON
+            self._clients_group = self.host.attach(Machine(self.host.capacity)) + DAEMON
         return self._clients_group
 
 
@@ -179,11 +179,6 @@ class RunnerEngine(Engine):
                 work.cpu_s += amount
                 work.job = self._cpu.add(amount, cap, work, self._daemon_group, 1.0, kind == SLEEPY_CPU)
                 return True
-            if kind == CLIENT_CPU:  # on a host that is on all of it, not on the runner's part
-                host = self._on_host
-                group = self._daemon_group if host is None else host.clients_group(self._cpus.crowded_share)
-                work.job = self._cpu.add(amount, cap, work, group, 1.0, False)
-                return True
             if kind == NETWORK:
                 if self._network is not None:
                     work.job = self._network.add(amount, min(cap, self._network_cap), work)
@@ -199,6 +194,11 @@ class RunnerEngine(Engine):
                 work.phase += count
                 if self._together(work, phases[work.phase - count : work.phase]):
                     return True
+            elif kind == CLIENT_CPU:  # on a host that is on all of it, not on the runner's part
+                host = self._on_host
+                group = self._daemon_group if host is None else host.clients_group()
+                work.job = self._cpu.add(amount, cap, work, group)
+                return True
             elif self._disk is not None:
                 runner = self._runner
                 rate = runner.disk_read_bytes_per_s if kind == READ else runner.disk_write_bytes_per_s

@@ -100,7 +100,7 @@ class Solve(Search):
         self._load(self.compiled.definition)
 
     def loading(self, index: int) -> Phase:
-        """The client sends one of its files: half of what it does until the next; the other half is for what follows."""
+        """The client sends one of its files: half of what it does until the next is for that, the other half goes on beside."""
         is_definition = index == self.compiled.definition
         phase = self.session.client_phase((CLIENT_PARTS.definition if is_definition else CLIENT_PARTS.dockerignore) / 2)
         if phase[1]:

@@ -168,8 +168,6 @@ class Site(Driver[Lease]):
     def _ready(self, number: int) -> None:
         runner = self._runners[number]
         runner.ready_s = self._loop.now_s
-        if isinstance(runner.daemon, Daemon):
-            runner.boot_cpu_s = runner.daemon.usage().cpu_s
         self._world.is_up(runner)
         self._act(self._pool.ready(number))
 

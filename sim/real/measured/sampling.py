@@ -30,9 +30,10 @@ class Sampler:
         self._world.loop.after(self._every_s, self._tick)
 
     def begun(self, runner: Runner) -> None:
-        """A runner is up: its next sample counts from here."""
+        """A runner is up: what it has used was for its start, and its next sample counts from here."""
         if isinstance(runner.daemon, Daemon):
-            runner.sampled = (self._world.loop.now_s, runner.daemon.usage().cpu_s)
+            runner.boot_cpu_s = runner.daemon.usage().cpu_s
+            runner.sampled = (self._world.loop.now_s, runner.boot_cpu_s)
 
     def _tick(self) -> None:
         world = self._world
