@@ -34,7 +34,7 @@ _PACKAGES: Mapping[Tool, tuple[str, tuple[str, ...], str]] = {
     "buildx": ("github.com/docker/buildx/cmd/buildx", _MODULES, "about two minutes"),
     "buildkitd": ("github.com/moby/buildkit/cmd/buildkitd", _MODULES, "one to three minutes"),
     "buildctl": ("github.com/moby/buildkit/cmd/buildctl", _MODULES, "about a minute"),
-    "load": ("./load", ("load/*.go",), "some seconds"),
+    "load": ("./load", ("load/*.go", "load/*.s"), "some seconds"),
 }
 # No C library in what runs beside other people's containers.
 _STATIC: tuple[Tool, ...] = ("buildkitd", "buildctl", "load")
