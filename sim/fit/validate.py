@@ -216,10 +216,10 @@ def with_clients(
     profile = profile_without(subject) if profile_without else case.profile
     others = [other for other in subjects if other is not subject and other.traces]
     alike = [other for other in others if other.case.graphs.bake == case.graphs.bake] or others
-    lost = [lost_share(trace) for other in others for trace in other.traces]
     farm = case.farm
-    if farm.host is not None and lost:
-        farm = replace(farm, host=without(farm.host, mean(lost)))
+    if farm.host is not None:
+        lost_of = lost_share([trace for other in others for trace in other.traces])
+        farm = replace(farm, host=without(farm.host, lost_of))
     return replace(subject, case=replace(case, farm=farm, profile=_with_client(profile, alike, received_bytes)))
 
 
