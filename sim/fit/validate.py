@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from math import comb, nan
 from typing import Literal
 
-from sim.fit.measured.clients import client_cpu_s, clients_of
+from sim.fit.measured.clients import client_cpu_s, client_gap_s, clients_of
 from sim.fit.measured.executions import lost_share, without
 from sim.fit.validation.errors import BAND, CaseErrors, ClassErrors, compare, fewest, mean, summary
 from sim.fit.validation.max_min import max_min
 from sim.fit.validation.observed import Observed, observe
 from sim.fit.validation.predictors import critical_path, median_of_past, sum_of_steps
 from sim.profile import CONSTANTS, Profile
+from sim.profile.cost import CLIENT_PARTS
 from sim.profile.variation import Variation
 from sim.runs import Case, Progress, replicate, requests_of, simulate_case
 from sim.scenario import Scenario
@@ -237,7 +238,16 @@ def _with_client(profile: Profile, others: Sequence[Subject], received_bytes: Ma
         return profile
     client_s = mean(own)
     more = mean((took_s - client_s) / of_bytes for took_s, of_bytes in receiving) if receiving else 0.0
-    return profile.with_daemon(replace(profile.daemon, client_cpu_s=client_s, client_byte_cpu_s=max(0.0, more)))
+    gap_s = client_gap_s(trace for other in others for trace in other.traces)
+    latency_s = profile.daemon.bake_latency_s - client_s * CLIENT_PARTS.start  # which that was measured with
+    daemon = replace(
+        profile.daemon,
+        client_cpu_s=client_s,
+        client_byte_cpu_s=max(0.0, more),
+        client_gap_s=gap_s,
+        bake_latency_s=max(0.0, latency_s),
+    )
+    return profile.with_daemon(daemon)
 
 
 def client_bytes(case: Case) -> float:

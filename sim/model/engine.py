@@ -38,7 +38,7 @@ from sim.scenario.farm import Runner
 class HostEngine:
     """One machine under several runners: its cores, its disk, its network."""
 
-    __slots__ = ("_clients_group", "cpu", "disk", "host", "network")
+    __slots__ = ("_clients_group", "_starts", "_starts_s", "cpu", "disk", "host", "network")
 
     def __init__(self, env: Environment, machine: Runner) -> None:
         self.host = Host(machine.cpus)
@@ -46,12 +46,19 @@ class HostEngine:
         self.disk = _disk(env, machine)
         self.network = _shared(env, machine.network_bytes_per_s)
         self._clients_group = -1
+        self._starts, self._starts_s = 0, -1.0
 
     def clients_group(self) -> int:
         """Where clients work: on all of the machine's cores, beside the runners."""
         if self._clients_group < 0:
             self._clients_group = self.host.attach(Machine(self.host.capacity)) + DAEMON
         return self._clients_group
+
+    def clients_at(self, now_s: float) -> int:
+        """One more client starts now: how many have before it."""
+        self._starts = self._starts + 1 if now_s == self._starts_s else 0
+        self._starts_s = now_s
+        return self._starts
 
 
 def with_disk(machine: Runner, daemon: Daemon) -> Runner:
@@ -144,6 +151,10 @@ class RunnerEngine(Engine):
         work.engine = self
         if not self._next_phase(work):
             work.job = Timer(self._clock, self._clock.env._now, work, _DELAY_OVER)
+
+    def clients_at_once(self) -> int:
+        """One more client starts: how many have at this very moment, on the same host."""
+        return self._on_host.clients_at(self.now) if self._on_host is not None else 0
 
     def stop(self, work: Work) -> None:
         """Stop carrying out. `work.cpu_s` becomes what was used."""

@@ -39,6 +39,12 @@ CONSTANTS: Mapping[str, Constant] = {
         "the same for each byte that a client receives of its result (`type: local`, `tar`, `oci`, `docker`): 0; a replay's "
         "clients take 6-7 core-ns (corpus: 18 core-ms for 2.6 MB, 39 for 6.3)",
     ),
+    "client_gap_s": Constant(
+        0.0,
+        0.3,
+        "how much later each next client starts of those that are to start at once: 0, for they come from several machines; a "
+        "replay starts them one by one (corpus: 2 to 5 ms), and who is first finds a free slot",
+    ),
     "open_cpu_s": Constant(
         0.0,
         0.6,

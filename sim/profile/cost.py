@@ -63,6 +63,7 @@ class Daemon:
     client_latency_s: float
     client_cpu_s: float
     client_byte_cpu_s: float
+    client_gap_s: float
     open_cpu_s: float
     definition_cpu_s: float
     dockerignore_cpu_s: float

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sim.cli import main
+from sim.fit.measured.executions import lost_share
 from sim.fit.measured.executions import observe as observation_of
 from sim.fit.validate import MAX_MIN, Subject, _with_client, client_bytes, kind_of, sign_test, validate
 from sim.fit.validation.observed import measured_runs, observe
@@ -82,6 +83,21 @@ def replayed(name, **machine):
 def predicted_s(*subjects):
     """Of the first one's makespan."""
     return validate(subjects, replications=2, workers=1).judged[0].errors.makespan.predicted_s
+
+
+def test_a_hypervisor_takes_of_what_is_used_and_others_of_the_time():
+    """Of ten seconds on two cores. A replay that leaves them idle says little of what a busy one loses."""
+
+    def ran(used_s, stolen=0.0, others=0.0):
+        during = {"seconds": 10.0, "others": others, "stolen": stolen}
+        machine = {"cpus": 2.0, "load": {"during": during}, "runners": {"0": {"cpu_s": used_s}}}
+        return replayed("cpu-chain-1", **machine).traces[0]
+
+    assert lost_share([ran(19.8, stolen=0.01)]) == pytest.approx(0.01)
+    assert lost_share([ran(4.8, stolen=0.01)]) == pytest.approx(0.04)
+    assert lost_share([ran(19.8, stolen=0.01), ran(5.0)]) == pytest.approx(0.2 / 25.0)
+    assert lost_share([ran(4.8, others=0.03)]) == pytest.approx(0.03)
+    assert lost_share([]) == 0.0
 
 
 def test_what_clients_take_is_read_from_replays_of_the_same_command():

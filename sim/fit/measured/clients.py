@@ -6,10 +6,16 @@ In: a measured trace. Out: `Client`s, core-seconds of one. Clients run on the ru
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from statistics import mean
+
+import numpy as np
 
 from sim.fit.measured.cells import LOADS, named, number, whole
 from sim.trace import Cell, Trace
+
+_AT_ONCE_S = 0.01  # a replay's clients that start so soon after one another were to start at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,15 @@ def client_cpu_s(trace: Trace) -> float:
     took_s = trace.meta.machine.get("clients_cpu_s")
     clients = len(clients_of(trace))
     return float(took_s) / clients if isinstance(took_s, float) and clients else 0.0
+
+
+def client_gap_s(traces: Iterable[Trace]) -> float:
+    """How much later than the one before a client starts that was to start with it, in the mean; 0 where none were."""
+    gaps_s: list[float] = []
+    for trace in traces:
+        starts_s = sorted(client.works_s[0] for client in clients_of(trace))
+        gaps_s += [gap_s for gap_s in np.diff(starts_s).tolist() if 0.0 < gap_s < _AT_ONCE_S]
+    return mean(gaps_s) if gaps_s else 0.0
 
 
 def clients_of(trace: Trace) -> tuple[Client, ...]:

@@ -89,6 +89,10 @@ class Engine:
         """Carry out `work.phases` one after the other, then call `then(work)`; never at once."""
         raise NotImplementedError
 
+    def clients_at_once(self) -> int:
+        """One more client starts: how many have at this very moment, on the same host."""
+        raise NotImplementedError
+
     def stop(self, work: Work) -> None:
         """Stop carrying out; `work.cpu_s` becomes what was used."""
         raise NotImplementedError

@@ -85,9 +85,12 @@ class Session(Command):
         constants = self.daemon.profile.daemon
         latency_s = constants.client_latency_s + (constants.bake_latency_s if self.bake else 0.0)
         profile, seed = self.daemon.profile, self.daemon.seed
+        gap_s = constants.client_gap_s
+        late_s = gap_s * self.daemon.engine.clients_at_once() if gap_s else 0.0
         for solve in self.solves.values():
             varied_s = latency_s * profile.variation.factor("client_latency_s", seed, solve.build)
-            solve.work([self.client_phase(CLIENT_PARTS.start), (DELAY, varied_s, 0.0)], partial(_open, solve))
+            late: Phase = (DELAY, late_s, 0.0)
+            solve.work([late, self.client_phase(CLIENT_PARTS.start), (DELAY, varied_s, 0.0)], partial(_open, solve))
 
     def client_phase(self, part: float) -> Phase:
         """A part of the client's own work, which its builds share."""
