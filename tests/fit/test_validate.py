@@ -8,14 +8,18 @@ from pathlib import Path
 import pytest
 
 from sim.cli import main
+from sim.fit.measured.cells import named
+from sim.fit.measured.clients import client_gap_s
 from sim.fit.measured.executions import lost_share
 from sim.fit.measured.executions import observe as observation_of
 from sim.fit.validate import MAX_MIN, Subject, _with_client, client_bytes, kind_of, sign_test, validate
 from sim.fit.validation.observed import measured_runs, observe
 from sim.profile import DAEMON, Profile
+from sim.profile.cost import CLIENT_PARTS
 from sim.report.validation import FILES, validation_lines, validation_markdown, write_validation
 from sim.runs import prepare, simulate_case
 from sim.scenario import load
+from sim.trace import Table
 
 CASES = Path(__file__).parent / "mixed" / "cases"
 CORPUS = Path(__file__).parents[1] / "real" / "corpus"
@@ -112,7 +116,7 @@ def test_what_others_took_of_the_machine_is_missing_there():
     """6 % to others and 4 % stolen: all takes longer, what the cores hold back by a ninth. Without `without` nothing does."""
     subject = replayed("cpu-fork-2")
     quiet, lossy = (
-        replayed("cpu-fork-1", load={"during": {"others": others, "stolen": stolen}})
+        replayed("cpu-fork-1", load={"during": {"seconds": 9.0, "others": others, "stolen": stolen}})
         for others, stolen in ((0.0, 0.0), (0.06, 0.04))
     )
     full_s, less_s = predicted_s(subject, quiet), predicted_s(subject, lossy)
@@ -129,6 +133,34 @@ def test_what_clients_take_for_a_byte_is_read_from_those_that_receive_some():
     daemon = _with_client(Profile.of(()), [plain, receiving], received_bytes).daemon
     assert daemon.client_cpu_s == 1.0
     assert daemon.client_byte_cpu_s == pytest.approx(2.0 / 2.6e6)
+
+
+def test_clients_that_start_at_once_start_one_after_another():
+    """Two at 1.68 s, one 80 ms later, in a replay whose clients are 4 ms apart; where nothing is known, all come at once."""
+    plain = replayed("cpu-slots-2")
+    starts_s = iter((0.0, 1.684, 1.688, 1.768, 2.85, 4.43, 7.44, 7.444))
+    builds = [tuple({**row, "started_s": next(starts_s)}.values()) for row in named(plain.traces[0], "builds")]
+    gap_s = client_gap_s([replace(plain.traces[0], builds=Table.from_rows("builds", builds))])
+    assert gap_s == pytest.approx(0.004)
+
+    def loads_s(gap_s):
+        case = plain.case
+        daemon = replace(case.profile.daemon, client_gap_s=gap_s)
+        trace = simulate_case(replace(case, profile=case.profile.with_daemon(daemon)))
+        rows = [row for row in named(trace, "steps") if "load build definition" in row["step"]]
+        return [row["ready_s"] for row in rows if 1.68 <= row["ready_s"] < 1.75]
+
+    at_once, apart = loads_s(0.0), loads_s(gap_s)
+    assert at_once[0] == at_once[1]
+    assert apart[1] - apart[0] == pytest.approx(gap_s)
+
+
+def test_what_buildx_takes_to_start_is_not_charged_twice():
+    """0.1 core-s each, a third of it before the first definition: so much less of the documented 50 ms is waiting."""
+    subject = replayed("cpu-bake-1", clients_cpu_s=0.3)
+    daemon = _with_client(Profile.of(()), [subject], {subject.case.label: 0.0}).daemon
+    assert daemon.client_cpu_s == pytest.approx(0.1)
+    assert daemon.bake_latency_s == pytest.approx(DAEMON.bake_latency_s - 0.1 * CLIENT_PARTS.start)
 
 
 def test_the_sign_test_counts_scenarios(found):

@@ -160,7 +160,8 @@ def _taken(trace: Trace) -> tuple[float, float, float, float]:
     counted = [mapping(one).get("cpu_s") for one in mapping(machine.get("runners")).values()]
     used_s = sum(one for one in counted if isinstance(one, float)) + number(machine.get("clients_cpu_s") or 0.0)
     others_s, stolen_s = (number(during.get(name) or 0.0) * machine_s for name in ("others", "stolen"))
-    return machine_s, others_s, stolen_s, min(used_s, machine_s) if counted and None not in counted else machine_s
+    most_s = machine_s - stolen_s
+    return machine_s, others_s, stolen_s, min(used_s, most_s) if counted and None not in counted else most_s
 
 
 def without(host: Runner, share: float) -> Runner:
