@@ -153,7 +153,7 @@ def lost_share(traces: Sequence[Trace]) -> float:
 
 
 def _taken(trace: Trace) -> tuple[float, float, float, float]:
-    """Core-seconds of a replay's machine: all, others', stolen ones, and what the replay used (all, where nobody counted)."""
+    """Core-seconds of a replay's machine: all, others', stolen ones, and the used (all the rest, where nobody counted)."""
     machine = trace.meta.machine
     during = mapping(mapping(machine.get("load")).get("during"))
     machine_s = number(during.get("seconds") or 0.0) * number(machine.get("cpus") or 1.0)

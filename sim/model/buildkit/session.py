@@ -85,8 +85,7 @@ class Session(Command):
         constants = self.daemon.profile.daemon
         latency_s = constants.client_latency_s + (constants.bake_latency_s if self.bake else 0.0)
         profile, seed = self.daemon.profile, self.daemon.seed
-        gap_s = constants.client_gap_s
-        late_s = gap_s * self.daemon.engine.clients_at_once() if gap_s else 0.0
+        late_s = constants.client_gap_s * self.daemon.engine.clients_at_once()
         for solve in self.solves.values():
             varied_s = latency_s * profile.variation.factor("client_latency_s", seed, solve.build)
             late: Phase = (DELAY, late_s, 0.0)

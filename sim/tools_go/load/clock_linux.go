@@ -15,16 +15,22 @@ const (
 // started is what the process had used when it became this program.
 var started = used(processClock)
 
-// used is a clock's time.
+// used is a clock's time. A kernel that does not tell it would have a step burn for ever.
 func used(clock uintptr) time.Duration {
-	return time.Duration(now(clock))
+	at := now(clock)
+	if at < 0 {
+		panic("the kernel does not tell CPU times")
+	}
+	return time.Duration(at)
 }
 
-// now is a clock's nanoseconds, for where Go's scheduler may not be called.
+// now is a clock's nanoseconds, for where Go's scheduler may not be called; negative: the kernel refuses.
 //
 //go:nosplit
 func now(clock uintptr) int64 {
 	var at syscall.Timespec
-	_, _, _ = syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clock, uintptr(unsafe.Pointer(&at)), 0)
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clock, uintptr(unsafe.Pointer(&at)), 0); errno != 0 {
+		return -1
+	}
 	return int64(at.Sec)*1e9 + int64(at.Nsec)
 }
