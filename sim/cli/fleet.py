@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isfinite
 from pathlib import Path
 
@@ -142,12 +142,13 @@ def _row(one: Node) -> Row:
         return Row(one.name, "up" if one.answers() else "does not answer", one.address)
     spec = one.spec
     limits = (spec.cpus or None, spec.memory_bytes if isfinite(spec.memory_bytes) else None)
+    dead = Row(one.name, "dead", one.address, *limits)
     if not one.is_alive():
-        return Row(one.name, "dead", one.address, *limits)
+        return dead
     try:
         used, records = one.usage(), one.disk()
-    except EnvironmentMissing:
-        return Row(one.name, "does not answer", one.address, *limits, pid=one.pid)
+    except EnvironmentMissing:  # perhaps it died meanwhile
+        return replace(dead, state="does not answer", pid=one.pid) if one.is_alive() else dead
     cache_bytes = sum(record.size_bytes for record in records)
     return Row(one.name, "up", one.address, *limits, used.cpu_s, cache_bytes, one.pid)
 
