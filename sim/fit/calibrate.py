@@ -88,7 +88,7 @@ def calibrate(
     seen: dict[str, Seen] = {}
     missed = 0.0
     if costs_known and schedules:
-        known = [_known(one, schedule, daemon) for one, schedule in zip(measured, schedules, strict=True)]
+        known = [known_costs(one, schedule, daemon) for one, schedule in zip(measured, schedules, strict=True)]
         fits = fit_constants(known, daemon, FITTED)
         missed, seen = _check_known(known, daemon, with_constants(daemon, fits))
         steps = pooled(_sources(measured, schedules, daemon))
@@ -136,7 +136,7 @@ def _started(one: Measured, daemon: Daemon) -> Profile:
     return Profile.of(one.rules).with_daemon(daemon)
 
 
-def _known(one: Measured, schedule: Schedule, daemon: Daemon) -> Known:
+def known_costs(one: Measured, schedule: Schedule, daemon: Daemon) -> Known:
     """The costs of a replay's steps. Those of sources and exports are taken from their length: they only stand beside."""
     costs = []
     for execution, cost in zip(schedule.executions, schedule.stated(_started(one, daemon)), strict=True):

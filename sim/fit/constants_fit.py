@@ -71,6 +71,7 @@ _BEGIN = {
 _UNMEASURED = 1.5  # the spread that such a value counts with
 _ENOUGH = 5  # executions to tell a spread from
 _SHORT_S, _SHARE = 0.015, 0.03  # how far one duration may be off: rounding and scheduling, and a share (13.3)
+_SHOWN = 0.1  # of a duration, three times that share: a part which is smaller does not show
 _COUNTED_S = 0.04  # core-seconds that a replay's daemons may take more or less (corpus)
 _HUBER = 1.5  # of these
 _PULL = 1.0  # the documented value counts as one execution whose logarithm has the constant's own spread
@@ -134,7 +135,7 @@ def fit_constants(known: Sequence[Known], daemon: Daemon, names: Sequence[str]) 
         left_out.append(_minimum(others, daemon, shown, whole) if others else whole)
     after = applied(daemon, shown, whole)
     fitted = [replace(part, costs=tuple(recosted(part, daemon, after))) for part in known]
-    spreads = _spreads(fitted, after, shown)
+    spreads = single_spreads(fitted, after, shown)
     found = []
     for at, name in enumerate(shown):
         without = np.array([one[at] for one in left_out])
@@ -251,7 +252,7 @@ def _shows(name: str, one: Execution, files: int, written_bytes: float) -> bool:
     return name in _SHOWN_BY.get(one.kind, ())
 
 
-def _spreads(known: Sequence[Known], daemon: Daemon, names: Sequence[str]) -> dict[str, float]:
+def single_spreads(known: Sequence[Known], daemon: Daemon, names: Sequence[str]) -> dict[str, float]:
     """Sigma of single executions: how far the daemon's share of each is from the model's, in logarithms, robustly.
 
     Those of bytes, files and cores are not to be told from it: their documented spread stands.
@@ -268,7 +269,7 @@ def _spreads(known: Sequence[Known], daemon: Daemon, names: Sequence[str]) -> di
             missed_s = one.took_s - float(spent.took_s[at])
             name = _SHOWN_BY.get(one.kind, _NOTHING)[0]
             # Beside a long command the daemon's share does not show.
-            if name in ratios and part.tells(at) and own_s > _SHARE * one.took_s and own_s + missed_s > 0.0:
+            if name in ratios and part.tells(at) and own_s > _SHOWN * one.took_s and own_s + missed_s > 0.0:
                 ratios[name].append(log((own_s + missed_s) / own_s))
     return {
         name: robust_sigma(found) if len(found) >= _ENOUGH else CONSTANTS[name].spread for name, found in ratios.items()
