@@ -65,6 +65,7 @@ def test_all_bad_logs_are_told_at_once(tmp_path, capsys):
         (["x", "--since", "2h"], "--since asks a daemon"),
         (["-", "-"], "stdin"),
         (["x", "--since", "soon", "--daemon", "y"], "--since"),
+        (["x", "--tls-key", "key.pem"], "name one with --daemon"),
         ([str(RECORDED / "cached.jsonl"), "--hide", "NO_SUCH"], "NO_SUCH"),
     ],
 )

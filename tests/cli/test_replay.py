@@ -21,7 +21,8 @@ SCENARIO = "scenarios/dedup-pair"
             ["--set", "farm.autoscaling={builds_per_instance: 1}", "--node", "linux/amd64=tcp://127.0.0.1:1"],
             "cannot be cloned",
         ),
-        (["--tls-ca", "no-such-file"], "no such file"),
+        (["--node", "linux/amd64=tcp://127.0.0.1:1", "--tls-ca", "no-such-file"], "no such file"),
+        (["--tls-ca", "ca.pem"], "--tls-ca is for daemons on other machines: name one with --node"),
     ],
 )
 def test_bad_usage_is_one_line(words, said, capsys):

@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from sim.cli.verbs.flags import Commands, Parser
+from sim.cli.verbs.flags import Commands, Parser, idle_certificates
 from sim.cli.verbs.measured import calibrate_verb, fleet_verb, import_verb, regress_verb, replay_verb, validate_verb
 from sim.cli.verbs.simulated import check_verb, compare_verb, graph_verb, matrix_verb, run_verb, trace_verb
 
@@ -34,9 +34,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser, verbs = _parser()
     _check_verb(parser, verbs, arguments)
     chosen, left = parser.parse_known_args(arguments)
+    verb = verbs[chosen.verb]
+    verb = getattr(verb, "actions", {}).get(getattr(chosen, "action", ""), verb)
+    if idle := idle_certificates(chosen):
+        verb.error(idle)
     if left:
-        verb = verbs[chosen.verb]
-        verb = getattr(verb, "actions", {}).get(getattr(chosen, "action", ""), verb)
         known = [flag for action in verb._actions for flag in action.option_strings]
         verb.error(f"unknown argument {left[0]}{_meant(left[0].partition('=')[0], known)}")
     return chosen

@@ -113,6 +113,15 @@ def add_tls_flags(verb: Parser, flag: str) -> None:
         verb.add_argument(f"--tls-{name}", metavar="FILE", help=f"PEM file for {flag}: {what}")
 
 
+def idle_certificates(args: argparse.Namespace) -> str | None:
+    """A complaint: certificates are given, and no daemon on another machine that could ask for them."""
+    given = [f"--tls-{name}" for name in ("ca", "cert", "key") if getattr(args, f"tls_{name}", None)]
+    flag = "node" if hasattr(args, "node") else "daemon"
+    if not given or getattr(args, flag):
+        return None
+    return f"{given[0]} is for daemons on other machines: name one with --{flag}, or leave it out"
+
+
 def tls_of(args: argparse.Namespace) -> Tls:
     """The certificates given. InputError: one cannot be read, or stands without its key."""
     from sim.real.daemon import Tls
