@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-output
 
-.PHONY: install dev demo test compiled bench lint matrix real real-as-is real-slice regress regress-compiled clean
+.PHONY: install dev demo test cgroup2 compiled bench lint matrix real real-as-is real-slice regress regress-compiled clean
 
 install: $(VENV)/installed
 
@@ -40,6 +40,10 @@ demo: install
 
 test: dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+# Daemons on control groups of version 2, where the machine has version 1: in a virtual machine. Needs Debian's packages.
+cgroup2: dev
+	.ci/cgroup2
 
 lint: dev
 	$(BIN)/ruff check sim tests

@@ -17,7 +17,10 @@ from sim.trace import BUILDS, STEPS, Cell
 
 Row = tuple[Cell, ...]
 
-OUT_OF_MEMORY = "out of memory (exit code 137)"  # the kernel's SIGKILL; BuildKit says no more of it (13.5)
+# BuildKit knows of the kernel's kill on control groups of version 2 and says ENOMEM (executor_linux.go:215, ExitError); on
+# version 1 there is the exit code of a SIGKILL (13.5), which others send, too.
+OUT_OF_MEMORY, KILLED = "out of memory", "out of memory (exit code 137)"
+_NO_MEMORY = re.compile(r": cannot allocate memory\s*$")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{16})")
 _EXIT = re.compile(r"exit code: (\d+)")
 _INPUTS, _OUTCOME, _REASON = (STEPS.index(name) for name in ("inputs", "outcome", "reason"))
@@ -78,18 +81,20 @@ def without_killed_siblings(builds: Sequence[Sequence[Row]]) -> list[list[Row]]:
 
     bake ends the other targets with the same exit code 137 (13.10).
     """
-    own = any(row[_OUTCOME] == "failed" and row[_REASON] != OUT_OF_MEMORY for rows in builds for row in rows)
-    return [[_cancelled(row) if own and row[_REASON] == OUT_OF_MEMORY else row for row in rows] for rows in builds]
+    own = any(row[_OUTCOME] == "failed" and row[_REASON] != KILLED for rows in builds for row in rows)
+    return [[_cancelled(row) if own and row[_REASON] == KILLED else row for row in rows] for rows in builds]
 
 
 def fault(error: str) -> tuple[str, str | None]:
     """Outcome and reason of an error that BuildKit reports. Its text is not kept: it may hold anything."""
     if CANCELLED.search(error):
         return "cancelled", None
+    if _NO_MEMORY.search(error):
+        return "failed", OUT_OF_MEMORY
     code = _EXIT.search(error)
     if code is None:
         return "failed", None
-    return "failed", OUT_OF_MEMORY if code[1] == "137" else f"exit code {code[1]}"
+    return "failed", KILLED if code[1] == "137" else f"exit code {code[1]}"
 
 
 def key_of(digest: str) -> int | None:

@@ -189,6 +189,20 @@ def test_exit_code_137_is_the_memory_unless_another_failed():
     assert without_killed_siblings(rows[:1]) == rows[:1]
 
 
+def test_the_kernel_s_kill_is_no_sibling_s():
+    """As BuildKit says it on control groups of version 2; the exit codes 137 beside it are then bake's."""
+    from sim.inputs.rows import without_killed_siblings
+
+    said = 'process "/bin/sh -c x" did not complete successfully: '
+    ended = ("cannot allocate memory", "exit code: 137")
+    builds = [steps_of(a_build(vertex("[1/2] RUN x", (0, 1), error=said + how)))[0] for how in ended]
+    rows = without_killed_siblings([[tuple(step.values()) for step in steps] for steps in builds])
+    outcome, reason = STEPS.index("outcome"), STEPS.index("reason")
+    assert [(row[outcome], row[reason]) for (row,) in rows] == [("failed", "out of memory"), ("cancelled", None)]
+    tells_nothing = 'process "echo : cannot allocate memory" did not complete successfully: exit code: 1'
+    assert steps_of(a_build(vertex("[1/2] RUN x", (0, 1), error=tells_nothing)))[0][0]["reason"] == "exit code 1"
+
+
 def test_an_errors_text_is_not_kept():
     step = the_step(a_build(vertex("[1/2] RUN x", (0, 1), error='process "curl -H secret" failed')))
     assert (step["outcome"], step["reason"]) == ("failed", None)
