@@ -225,7 +225,10 @@ def test_up_status_down(nothing_left, fleet_folder, capsys, wait_for):
     [
         (["fleet", "up", SCENARIO, "--node", "arm64"], "--node: 'arm64' is no node; write PLATFORM=tcp://HOST:PORT"),
         (["fleet", "up", SCENARIO, "--nod", "x"], "did you mean '--node'?"),
-        (["fleet", "up", SCENARIO, "--tls-ca", "ca.pem"], "--tls-ca is for daemons on other machines: name one with --node"),
+        (
+            ["fleet", "up", SCENARIO, "--tls-ca", "ca.pem"],
+            "--tls-ca is for daemons on other machines: name one with --node",
+        ),
         (["fleet", "down", "--foldr", "x"], "did you mean '--folder'?"),
         (["fleet", "up", SCENARIO, "--set", "farm.runner.cpus=1000"], "the runners want 1000 cpus"),
     ],
