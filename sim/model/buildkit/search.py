@@ -13,6 +13,7 @@ from sim.model.buildkit.daemon import Daemon
 from sim.model.buildkit.edge import DONE, FAILED, QUEUED, Build, Edge
 from sim.model.plan.compiled import CONTEXT, COPY, EXEC, MERGE, Compiled
 from sim.model.plan.known import Known
+from sim.model.plan.spawning import spawned
 from sim.model.record import Recorder
 from sim.model.shown import Shown
 from sim.workload.request import Request
@@ -113,7 +114,7 @@ class Search(Build):
             self._agenda.append(index)
 
     def _run(self) -> None:
-        """Look at what is wanted until nothing changes; steps that become ready together start in random order (13.4)."""
+        """Look at what is wanted until nothing changes; steps that become ready together start as Go has it (`spawned`)."""
         while self.live and (self._agenda or self._ready):
             while self._agenda:
                 self._consider(self._agenda.pop())
@@ -121,7 +122,8 @@ class Search(Build):
                     return
             ready, self._ready = self._ready, []
             if len(ready) > 1 and (self.daemon.limited or self.compiled.has_locks):
-                self.daemon.random.shuffle(ready)
+                is_fresh = any(self._fresh[given] for given in self.compiled.inputs[ready[0]])
+                ready = spawned(ready, is_fresh, self.daemon.random)
             for index in ready:
                 if self.live and self._status[index] == READY:
                     self._go(index)
