@@ -39,7 +39,7 @@ class Seen:
 
 
 class Daemon:
-    """One daemon on one runner. `slots` 0 is no limit. `random` shuffles steps that become ready together.
+    """One daemon on one runner. `slots` 0 is no limit. `random` draws in which order steps start that become ready together.
 
     `builds` are those in progress. When their steps want more than `keep_alive_limit` times the memory, all of them fail.
     """
