@@ -41,7 +41,7 @@ demo: install
 test: dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests
 
-# Daemons on control groups of version 2, where the machine has version 1: in a virtual machine. Needs Debian's packages.
+# Tests of daemons on control groups of version 2, in a virtual machine, whatever this one has. Needs Debian's packages.
 cgroup2: dev
 	.ci/cgroup2
 

@@ -36,11 +36,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     chosen, left = parser.parse_known_args(arguments)
     verb = verbs[chosen.verb]
     verb = getattr(verb, "actions", {}).get(getattr(chosen, "action", ""), verb)
-    if idle := idle_certificates(chosen):
-        verb.error(idle)
     if left:
         known = [flag for action in verb._actions for flag in action.option_strings]
         verb.error(f"unknown argument {left[0]}{_meant(left[0].partition('=')[0], known)}")
+    if idle := idle_certificates(chosen):
+        verb.error(idle)
     return chosen
 
 

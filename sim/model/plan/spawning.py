@@ -1,6 +1,6 @@
 """In which order steps start that become ready together.
 
-In: steps in the order of the Dockerfile's lines. Out: the order in which they ask for slots. BuildKit's scheduler spawns a
+In: steps by number, which go as the Dockerfile's lines. Out: the order in which they ask for slots. BuildKit's scheduler spawns a
 goroutine a step and Go's run queue decides (runtime/proc.go: the one spawned last runs first; a processor without work steals
 from the queue's head and begins with the last that it took). By hand on a 2-core machine: 420 builds of 2 to 6 stages that one
 last stage copies from, and those of the corpus (tests/model/test_replayed.py has the counts for four). Where a build comes half
