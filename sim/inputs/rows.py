@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from sim.hide import hidden
 from sim.inputs.sharing import Owners
 from sim.inputs.status import CANCELLED, NS_PER_S, Seen, Vertices
-from sim.trace import BUILDS, STEPS, Cell
+from sim.trace import BUILDS, KILLED, OUT_OF_MEMORY, STEPS, Cell
 
 Row = tuple[Cell, ...]
 
 # BuildKit knows of the kernel's kill on control groups of version 2 and says ENOMEM (executor_linux.go:215, ExitError); on
-# version 1 there is the exit code of a SIGKILL (13.5), which others send, too.
-OUT_OF_MEMORY, KILLED = "out of memory", "out of memory (exit code 137)"
+# version 1 there is the exit code of a SIGKILL, which others send, too.
 _NO_MEMORY = re.compile(r": cannot allocate memory\s*$")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{16})")
 _EXIT = re.compile(r"exit code: (\d+)")

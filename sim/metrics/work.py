@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from sim.metrics.distribution import whole
 from sim.metrics.steps import StepFacts, owner_rows
-from sim.trace import Codes, Words
-
-OUT_OF_MEMORY = "out of memory"  # begins the reason of a step that the kernel killed (buildkit-semantics 13.5)
+from sim.trace import OUT_OF_MEMORY, Codes, Words
 
 
 @dataclass(frozen=True, slots=True)

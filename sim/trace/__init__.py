@@ -10,6 +10,8 @@ from sim.trace.run import Trace, read_trace
 from sim.trace.table import (
     BUILDS,
     COLUMNS,
+    KILLED,
+    OUT_OF_MEMORY,
     RUNNERS,
     SAMPLES,
     STEPS,
@@ -25,6 +27,8 @@ from sim.trace.table import (
 __all__ = [
     "BUILDS",
     "COLUMNS",
+    "KILLED",
+    "OUT_OF_MEMORY",
     "RUNNERS",
     "SAMPLES",
     "STEPS",

@@ -27,8 +27,11 @@ BUILDS = (
     "build", "request", "lease", "target", "project", "platforms", "commit", "arrived_s", "ready_s", "started_s",
     "completed_s", "outcome", "reason", "runner", "context_bytes", "export_bytes",
 )
+# A reason begins with the first where the kernel killed a step for its memory; where only the exit code of a SIGKILL says so, it
+# is the second (buildkit-semantics 13.5).
+OUT_OF_MEMORY, KILLED = "out of memory", "out of memory (exit code 137)"
 # A step row pays `cpu_s` where it executed or took an execution over; otherwise `saved_cpu_s` is what executing it would
-# have used. `reason`: a failure's cause, as "out of memory (exit code 137)". `miss`: cold, changed, evicted, clone, no_cache.
+# have used. `reason`: a failure's cause, as `KILLED`. `miss`: cold, changed, evicted, clone, no_cache.
 STEPS = (
     "build", "step", "key", "inputs", "kind", "outcome", "reason", "ready_s", "started_s", "completed_s", "lock_wait_s",
     "shared_with", "runner", "cpu_s", "saved_cpu_s", "threads", "read_bytes", "written_bytes", "received_bytes",

@@ -22,6 +22,7 @@ from sim.model.store.volume import Volume
 from sim.profile import Profile
 from sim.profile.cost import Cost
 from sim.scenario.farm import Runner
+from sim.trace import KILLED
 
 # The purpose of the uniform draw, and a mark that no other digest carries.
 FAILS = 1
@@ -296,7 +297,7 @@ class Daemon:
             return
         while (victim := self.memory.victim()) is not None:
             self.engine.stop(victim)
-            victim.fault = "out of memory (exit code 137)"
+            victim.fault = KILLED
             self._finished(victim)
 
     def _finished(self, edge: Edge) -> None:

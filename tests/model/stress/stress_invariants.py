@@ -14,11 +14,10 @@ import pytest
 from stress_worlds import Drawn
 
 from sim.metrics import summarise
-from sim.metrics.work import OUT_OF_MEMORY
 from sim.model.buildkit.daemon import Daemon
 from sim.model.store.collection import is_over
 from sim.model.world import World
-from sim.trace import Trace
+from sim.trace import OUT_OF_MEMORY, Trace
 
 CLOSE = 1e-6
 BROKEN_OFF = {"failed", "cancelled", "timed_out"}
