@@ -38,8 +38,10 @@ demo: install
 	$(BIN)/buildcast matrix --quick --replications 6 -o $(OUT)/matrix
 	@echo; echo "Look at $(OUT)/matrix/decision-matrix.png, and open $(OUT)/dedup-pair.perfetto.json in ui.perfetto.dev."
 
+# Tests that compare durations have the machine to themselves.
 test: dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not alone' tests
+	$(BIN)/python -m pytest -m alone tests/real
 
 # Tests of daemons on control groups of version 2, in a virtual machine, whatever this one has. Needs Debian's packages.
 cgroup2: dev
@@ -84,7 +86,7 @@ real: install
 	$(BIN)/buildcast calibrate --suite -o results/suite.yaml
 	$(BIN)/buildcast validate $(CORPUS) -k 5 --start results/suite.yaml --keep $(REPLAYS) -o results
 	$(BIN)/buildcast calibrate $(foreach one,$(FITTED_ON),$(REPLAYS)/$(notdir $(one))/1) --constants \
-	  $(addprefix --scenario ,$(FITTED_ON)) -o results/machine.yaml
+	  $(addprefix --scenario ,$(FITTED_ON)) --start results/suite.yaml -o results/machine.yaml
 	$(BIN)/buildcast validate --decisions $(DECISIONS) -k 3 --profile results/machine.yaml --keep $(REPLAYS)/decisions -o results
 
 real-slice: install

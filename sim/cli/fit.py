@@ -22,7 +22,7 @@ from sim.cli.terminal import Progress, bold, json_text
 from sim.cli.verbs.flags import tls_of
 from sim.errors import InputError, InputErrors
 from sim.fit import regress as regression
-from sim.fit.held_out import HeldOut, can_hold_out
+from sim.fit.held_out import HeldOut, can_hold_out, has_few_files
 from sim.fit.validate import Cause, Subject, Validation
 from sim.fit.validate import validate as run_validation
 from sim.fit.validation.decisions import decisions
@@ -49,8 +49,8 @@ def calibrate(args: argparse.Namespace) -> int:
     from sim.fit.calibrate import with_constants
     from sim.fit.suite.machine import description
     from sim.fit.suite.numbers import constants_of, seen
-    from sim.fit.writing import calibration_lines, fields_of, write_profile
-    from sim.profile import DAEMON
+    from sim.fit.writing import calibration_lines, constants_in, fields_of, write_profile
+    from sim.profile.file import read_profile
 
     if not args.trace and not args.suite:
         raise InputError("nothing to calibrate from", hint="give traces, or --suite to build and measure")
@@ -58,27 +58,36 @@ def calibrate(args: argparse.Namespace) -> int:
         raise InputError(
             "--daemon is for --suite", hint="an existing daemon's builds are read by buildcast import --daemon"
         )
+    if args.start and (args.suite or not args.trace):
+        raise InputError("nothing begins with it: a suite measures anew", where="--start", hint="give traces to fit")
     check_folder(str(Path(args.out).parent))
+    start = read_profile(Path(args.start)) if args.start else None
     with Progress("calibrating", quiet=args.quiet) as progress:
-        rules, traces = _rules(args), _traces(args)
+        known, traces = _known(args), _traces(args)
         for where in (where for where, trace in traces if trace.meta.machine.get("busy")):
             progress.say(f"{where}: the machine was busy when this was measured; what others took counts as the steps'")
-        measured = [Known.of(trace, where=where, cpus=args.cpus, rules=rules(trace)) for where, trace in traces]
-        constants: list[ConstantFit] = []
+        measured = []
+        for where, trace in traces:
+            rules, is_small = known(trace)
+            measured.append(Known.of(trace, where=where, cpus=args.cpus, rules=rules, has_few_files=is_small))
+        constants: list[ConstantFit] = constants_in(start) if start else []
         numbers: dict[str, Number] = {}
         if args.suite:
             suite, numbers = _suite(args, progress)
             constants = constants_of(suite, DAEMON)
             numbers |= seen(suite, with_constants(DAEMON, constants))
-        found = run_calibration(measured, DAEMON, suite=constants, costs_known=args.constants)
+        daemon = start.applied_to(DAEMON) if start else DAEMON
+        found = run_calibration(measured, daemon, suite=constants, costs_known=args.constants)
         fields = fields_of(
             found.constants,
             found.sources,
             found.steps,
-            numbers,
+            {**numbers, **found.seen},
             note=f"made by `{_command()}`",
             machine=description(),
         )
+        if start and start.core_speed:
+            fields.setdefault("core_speed", start.core_speed.model_dump(exclude_none=True))
         write_profile(fields, Path(args.out))
         progress.say(f"wrote {args.out}")
     lines = calibration_lines(found.constants, found.steps, found.executions, found.missed)
@@ -178,20 +187,20 @@ def _traces(args: argparse.Namespace) -> list[tuple[str, Trace]]:
     return found
 
 
-def _rules(args: argparse.Namespace) -> Callable[[Trace], tuple[CostRule, ...]]:
-    """The cost rules for a trace: of the one scenario given, or of the one that has its name."""
+def _known(args: argparse.Namespace) -> Callable[[Trace], tuple[tuple[CostRule, ...], bool]]:
+    """For a trace the cost rules, and whether contexts are small: of the one scenario given, or of the one that has its name."""
     scenarios = [load(path) for path in args.scenario]
+    known = {one.name: (one.costs, args.constants and has_few_files(prepare(one))) for one in scenarios}
 
-    def of(trace: Trace) -> tuple[CostRule, ...]:
+    def of(trace: Trace) -> tuple[tuple[CostRule, ...], bool]:
         if len(scenarios) < 2:
-            return scenarios[0].costs if scenarios else ()
-        found = next((one for one in scenarios if one.name == trace.meta.name), None)
-        if found is None:
-            names = ", ".join(one.name for one in scenarios)
+            return known[scenarios[0].name] if scenarios else ((), False)
+        if trace.meta.name not in known:
             raise InputError(
-                f"the trace is of '{trace.meta.name}', and no scenario given is ({names})", where="--scenario"
+                f"the trace is of '{trace.meta.name}', and no scenario given is ({', '.join(known)})",
+                where="--scenario",
             )
-        return found.costs
+        return known[trace.meta.name]
 
     return of
 

@@ -9,19 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import sqrt
+from statistics import median
 
 import numpy as np
 
 from sim.errors import InputError
-from sim.fit.constants_fit import FITTED, ConstantFit, Known, fit_constants, recosted
+from sim.fit.constants_fit import (
+    FITTED,
+    ConstantFit,
+    Known,
+    between_scenarios,
+    counted,
+    fit_constants,
+    median_fit,
+    recosted,
+)
+from sim.fit.measured.clients import bake_starts_s
 from sim.fit.measured.executions import Execution, Observation, observe
 from sim.fit.measured.fairness import LONG_S, Crowded, core_share, crowded
+from sim.fit.measured.images import Looks, first_more_s, looks_s
 from sim.fit.measured.schedule import Schedule
 from sim.fit.pooling import StepEstimate, pooled
 from sim.fit.step_costs import Fitted, fit_costs
 from sim.fit.suite.numbers import Seen
 from sim.fit.writing import fields_of
-from sim.profile import Profile
+from sim.profile import CONSTANTS, Profile
 from sim.profile.cost import Cost, Daemon
 from sim.profile.file import ProfileFile
 from sim.scenario.fields.costs import CostRule
@@ -31,23 +44,38 @@ from sim.trace import Trace
 BESIDE_STEPS = ("merge_cpu_s", "client_latency_s", "open_cpu_s", "tail_latency_s", "tail_cpu_s")
 DISAGREES = 0.10  # of the steps' time that no cost explains: then the trace is not of such a farm
 OFF = 0.35  # median share by which steps of known cost may be off before the costs are called wrong
+_SHORTEST_S = 1e-3  # of what a difference of two measured times leaves
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A trace with what is known of its steps before: rules of its scenario, a profile; `scale` of a replay's times and bytes."""
+    """A trace with what is known of its steps before: rules of its scenario; `scale` of a replay's times and bytes.
+
+    `has_few_files`: none of its contexts has so many that their number shows.
+    """
 
     observation: Observation
     rules: tuple[CostRule, ...] = ()
     scale: float = 1.0
+    has_few_files: bool = False
+    looks: Looks = ([], [])
+    bake_starts_s: Sequence[float] = ()
 
     @classmethod
     def of(
-        cls, trace: Trace, *, where: str = "", cpus: float | None = None, rules: Sequence[CostRule] = ()
+        cls,
+        trace: Trace,
+        *,
+        where: str = "",
+        cpus: float | None = None,
+        rules: Sequence[CostRule] = (),
+        has_few_files: bool = False,
     ) -> Measured:
         """A trace made ready. InputError: it holds no steps, or does not say its cores."""
         scale = trace.meta.machine.get("scale", 1.0)
-        return cls(observe(trace, where=where, cpus=cpus), tuple(rules), float(scale))  # type: ignore[arg-type]
+        observation = observe(trace, where=where, cpus=cpus)
+        looks, starts_s = looks_s(trace), bake_starts_s(trace)
+        return cls(observation, tuple(rules), float(scale), has_few_files, looks, starts_s)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +117,19 @@ def calibrate(
     missed = 0.0
     if costs_known and schedules:
         known = [known_costs(one, schedule, daemon) for one, schedule in zip(measured, schedules, strict=True)]
-        fits = fit_constants(known, daemon, FITTED)
-        missed, seen = _check_known(known, daemon, with_constants(daemon, fits))
+        fits = fit_constants(known, daemon, FITTED, counted(daemon))
+        fits += _beside_vertices(measured, with_constants(daemon, fits))
+        fitted_daemon = with_constants(daemon, fits)
+        missed, seen = _check_known(known, daemon, fitted_daemon)
+        spread, n = between_scenarios(known, fitted_daemon, daemon)
+        if n:
+            seen["daemon_speed"] = Seen(1.0, spread, n, "scenarios: what the constants do not explain")
         steps = pooled(_sources(measured, schedules, daemon))
     elif schedules:
         fitted = _fit_steps(measured, schedules, daemon)
         # What stands beside the steps is fitted with their costs, and they once more with that.
-        beside = [name for name in BESIDE_STEPS if name not in {one.name for one in from_suite}]
+        found = {*counted(daemon), *(one.name for one in from_suite)}
+        beside = [name for name in BESIDE_STEPS if name not in found]
         parts = zip(schedules, fitted, strict=True)
         known = [Known(schedule, tuple(one.cost for one in some)) for schedule, some in parts]
         fits = fit_constants(known, daemon, beside)
@@ -136,19 +170,38 @@ def _started(one: Measured, daemon: Daemon) -> Profile:
     return Profile.of(one.rules).with_daemon(daemon)
 
 
+def _beside_vertices(measured: Sequence[Measured], daemon: Daemon) -> list[ConstantFit]:
+    """What no vertex's own length tells: the first look at an image, and how long buildx takes to begin."""
+    found = median_fit("image_cpu_s", first_more_s([one.looks for one in measured]))
+    starts_s = [start_s for one in measured for start_s in one.bake_starts_s]
+    if starts_s:
+        latency_s = max(median(starts_s) - daemon.client_latency_s, _SHORTEST_S)
+        spread = CONSTANTS["bake_latency_s"].spread
+        found.append(ConstantFit("bake_latency_s", latency_s, spread, spread / sqrt(len(starts_s)), len(starts_s)))
+    return found
+
+
 def known_costs(one: Measured, schedule: Schedule, daemon: Daemon) -> Known:
-    """The costs of a replay's steps. Those of sources and exports are taken from their length: they only stand beside."""
+    """The costs of a replay's steps. Those of exports, of sources without a rule and of images that are there already are taken
+    from their length: they only stand beside.
+    """
     costs = []
+    unpacked: set[tuple[int, str]] = set()
     for execution, cost in zip(schedule.executions, schedule.stated(_started(one, daemon)), strict=True):
         if execution.kind == "exec" and cost.origin != "rule":
             hint = "give --scenario with the rules that it was replayed with, or leave --constants out"
             raise InputError(
                 f"no rule says what a step costs: {execution.name[:80]}", where=one.observation.name, hint=hint
             )
-        if execution.kind in ("source", "export"):
+        if execution.kind == "source":
+            image = execution.runner, execution.command
+            if cost.origin != "rule" or image in unpacked:  # one that is there is only looked up
+                cost = Cost(cpu_s=execution.took_s)
+            unpacked.add(image)
+        elif execution.kind == "export":
             cost = Cost(cpu_s=execution.took_s)
         costs.append(_scaled(cost, one.scale) if execution.kind in ("exec", "copy", "digest") else cost)
-    return Known(schedule, tuple(costs))
+    return Known(schedule, tuple(costs), (1,) * len(costs) if one.has_few_files else ())
 
 
 def _sources(measured: Sequence[Measured], schedules: Sequence[Schedule], daemon: Daemon) -> Iterator[Fitted]:

@@ -12,9 +12,11 @@ from math import log
 from statistics import stdev
 
 from sim.fit.calibrate import Calibration, Measured, calibrate, with_constants
+from sim.fit.constants_fit import MANY_FILES
 from sim.fit.validate import DOCUMENTED, Subject
 from sim.profile import DAEMON, Profile
 from sim.profile.cost import Daemon
+from sim.runs import Case
 from sim.trace import Trace
 
 FOLDS = 4
@@ -62,7 +64,12 @@ class HeldOut:
 
     def _measured(self, fold: int) -> list[Measured]:
         return [
-            Measured.of(trace, where=other.case.label, rules=other.case.scenario.costs)
+            Measured.of(
+                trace,
+                where=other.case.label,
+                rules=other.case.scenario.costs,
+                has_few_files=has_few_files(other.case),
+            )
             for other in self.subjects
             if self._fold(other) != fold and other.found == "corpus"
             for trace in _quiet(other)[:1]
@@ -74,6 +81,12 @@ def can_hold_out(subjects: Sequence[Subject]) -> bool:
     corpus = [one for one in subjects if one.found == "corpus"]
     usable = [one for one in corpus if one.cause == "scheduling" and _quiet(one)]
     return len(usable) >= 2 * FOLDS and all(one.cause == "scheduling" for one in corpus)
+
+
+def has_few_files(case: Case) -> bool:
+    """Whether no context of its targets has so many files that their number shows in how long it takes."""
+    graphs = [case.graphs.graph(target) for target in case.farm.projects]
+    return all(len(context.files) <= MANY_FILES for graph in graphs for context in graph.contexts.values())
 
 
 def _quiet(subject: Subject) -> list[Trace]:

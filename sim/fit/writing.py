@@ -16,9 +16,14 @@ from sim.fit.constants_fit import ConstantFit
 from sim.fit.pooling import Number, StepEstimate
 from sim.fit.suite.numbers import Seen
 from sim.profile.constants import CONSTANTS
+from sim.profile.file import ProfileFile
 from sim.trace import Json
 
 _WIDTH = 120
+
+
+SPEEDS = ("core_share", "daemon_speed")
+"""Of numbers that are seen, those that say only how much something varies around 1."""
 
 
 def fields_of(
@@ -36,7 +41,7 @@ def fields_of(
         found["note"] = note
     if machine:
         found["machine"] = dict(machine)
-    for name, field in (("burn_s", "core_speed"), ("core_share", "core_share")):
+    for name, field in (("burn_s", "core_speed"), *((name, name) for name in SPEEDS)):
         if one := seen.get(name):
             found[field] = {"value": 1.0, "spread": _short(one.spread), "n": one.n, "source": one.source}
     found["daemon"] = {one.name: _constant(one, source) for one, source in zip(constants, sources, strict=True)}
@@ -44,9 +49,19 @@ def fields_of(
     found["measured"] = {
         name: {"value": _short(one.value), "spread": _short(one.spread), "n": one.n, "source": one.source}
         for name, one in seen.items()
-        if name != "core_share"
+        if name not in SPEEDS
     }
     return {name: value for name, value in found.items() if value not in ({}, [])}
+
+
+def constants_in(profile: ProfileFile) -> list[ConstantFit]:
+    """The constants that a profile file states, as a fit found them; what it does not say of one is as documented."""
+    found = []
+    for name, one in profile.daemon.items():
+        documented = CONSTANTS[name].spread
+        spread, error = (documented if number is None else number for number in (one.spread, one.error))
+        found.append(ConstantFit(name, one.value, spread, error, one.n))
+    return found
 
 
 def write_profile(fields: Mapping[str, Json], path: Path) -> None:

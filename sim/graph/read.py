@@ -13,12 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from sim.graph.types import CacheMount, Context, Graph, Input, Kind, Link, Sharing, Step
+from sim.graph.types import IMAGES, CacheMount, Context, Graph, Input, Kind, Link, Sharing, Step
 
 _KINDS: Mapping[str, Kind] = {"source": "source", "file": "copy", "exec": "exec", "merge": "merge", "diff": "merge"}
 _NO_INPUT_MOUNTS = {"SECRET", "SSH", "TMPFS"}  # ops/exec.go getMountDeps
 _NONE = -1  # pb.Empty and pb.SkipOutput
-_OF_A_PLATFORM = ("docker-image://", "oci-layout://")
 
 
 Json = Mapping[str, Any]  # protobuf's JSON: camel case, zero values left out, 64-bit numbers as strings
@@ -172,7 +171,7 @@ def _step(
         identity["source"] = [local.identity if local else source, attrs]
         if source.startswith("local://"):
             kind, source = "context", local.source if local else source
-        if not source.startswith(_OF_A_PLATFORM):
+        if not source.startswith(IMAGES):
             identity.pop("platform", None)
     inputs = _inputs(op, [at for at, _ in given])
     onto = next((steps[one.step].platform for one in inputs if not one.by_content), target_platform)

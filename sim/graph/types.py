@@ -12,6 +12,7 @@ from typing import Literal
 
 Kind = Literal["source", "context", "copy", "exec", "merge"]
 Sharing = Literal["shared", "private", "locked"]
+IMAGES = ("docker-image://", "oci-layout://")  # how the `source` of a step begins that is an image
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,10 @@ class Graph:
     dockerfile: str = "Dockerfile"
     contexts: Mapping[str, Context] = field(default_factory=dict)
     links: tuple[Link, ...] = ()
+
+    def main_context(self) -> Context | None:
+        """What `COPY` without `--from` copies from; None where nothing is."""
+        return self.contexts.get("local://context")
 
     def consumers(self) -> list[list[int]]:
         """For each step, the steps that take it as an input."""

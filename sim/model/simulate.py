@@ -90,7 +90,7 @@ def simulate(
     world = World(farm, profile.drawn(seed), graphs, seed, recorder)
     for request in requests:
         world.catalog.leases(request)  # what the farm cannot build is told before time begins
-    if farm.cache.warm:
+    if farm.cache.start != "cold":
         world.warm(requests)
     arrivals = _Arrivals(world, requests, horizon_s)
     world.env.process(arrivals.process())

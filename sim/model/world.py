@@ -61,10 +61,11 @@ class World:
         return site
 
     def warm(self, requests: Sequence[Request]) -> None:
-        """Fill the base caches before the first request."""
+        """Fill the base caches before the first request, as the farm's `cache.start` says."""
         places = dict.fromkeys(place for request in requests for place in self.catalog.leases(request))
         sites = {place: self.site(*place) for place in places}
-        warm(requests, self.catalog, sites, self.registry, self._profile, self._seed)
+        images_only = self.farm.cache.start == "images"
+        warm(requests, self.catalog, sites, self.registry, self._profile, self._seed, images_only=images_only)
 
     def waited_for(self) -> list[str]:
         """`project on platform` of each site where a lease has no runner."""

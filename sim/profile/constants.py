@@ -61,6 +61,18 @@ CONSTANTS: Mapping[str, Constant] = {
     "metadata_latency_s": Constant(
         0.003, 0.5, "semantics 13.7: one manifest HEAD (3 ms, registry on loopback) a tag and build"
     ),
+    "image_cpu_s": Constant(
+        0.0,
+        0.5,
+        "the first look at an image: its manifest and configuration are fetched and stored; 0 until a calibration finds it "
+        "(results/machine.yaml has one)",
+    ),
+    "source_cpu_s": Constant(
+        0.0,
+        0.5,
+        "an image's leases, commits and snapshots, beside what its rule or prior says of its bytes; 0 until a calibration finds "
+        "it: the corpus' rule for its base is of one machine, and another takes more (results/machine.yaml)",
+    ),
     "run_cpu_s": Constant(
         0.074,
         0.3,

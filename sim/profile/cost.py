@@ -53,7 +53,8 @@ class ClientParts(NamedTuple):
 
 CLIENT_PARTS = ClientParts(0.34, 0.18, 0.16, 0.32)
 """How a client's CPU time (`Daemon.client_cpu_s`) falls on its build. Read by hand: buildctl 0.34.2, 20 cached builds on
-an idle machine, counters of a cgroup every 0.3 ms: 8.5, 4.8, 4.2 and 7.7 of 26 core-ms."""
+an idle machine, counters of a cgroup every 0.3 ms: 8.5, 4.8, 4.2 and 7.7 of 26 core-ms. `tests/fit/daemon_parts.py` prints
+those of a machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class Daemon:
     context_file_cpu_s: float
     context_byte_cpu_s: float
     metadata_latency_s: float
+    image_cpu_s: float
+    source_cpu_s: float
     run_cpu_s: float
     copy_cpu_s: float
     copy_file_cpu_s: float

@@ -63,7 +63,8 @@ class ProfileFile(BaseModel):
     """What a profile file may hold. `machine` and `note` say where it comes from and change nothing.
 
     `core_speed`: how many times faster than usual the machine computes (1), and how that varies from run to run;
-    `core_share`: a step's share of several busy cores against a fair one (1), and how that varies from step to step.
+    `core_share`: a step's share of several busy cores against a fair one (1), and how that varies from step to step;
+    `daemon_speed`: the same of the daemon as a whole, from one scenario to the next.
     `measured`: what was seen of the machine besides, for people.
     """
 
@@ -74,6 +75,7 @@ class ProfileFile(BaseModel):
     machine: dict[str, str | int | float] = {}
     core_speed: Number | None = None
     core_share: Number | None = None
+    daemon_speed: Number | None = None
     costs: tuple[MeasuredRule, ...] = ()
     daemon: dict[str, Number] = {}
     daemon_cgroup: Literal["group", "root"] | None = None
@@ -105,6 +107,7 @@ class ProfileFile(BaseModel):
             errors=_known_of(self.daemon, "error"),
             core=(self.core_speed.spread if self.core_speed else None) or 0.0,
             share=(self.core_share.spread if self.core_share else None) or 0.0,
+            whole=(self.daemon_speed.spread if self.daemon_speed else None) or 0.0,
         )
 
 

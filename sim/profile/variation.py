@@ -18,13 +18,15 @@ from sim.profile.cost import Daemon
 class Variation:
     """Lognormal sigmas. `spreads`: single executions of a constant; `errors`: how well a constant is known; `core`: the speed of
     the machine's cores from one run to the next (buildkit-semantics 13.3: sd 1.7 %); `share`: a step's share of busy cores, as
-    the kernel's scheduler gives it, against a fair one, of a step that needs one core-second (`unevenness`).
+    the kernel's scheduler gives it, against a fair one, of a step that needs one core-second (`unevenness`); `whole`: all that
+    the daemon does and waits for, from one scenario to the next, which its constants do not explain.
     """
 
     spreads: tuple[tuple[str, float], ...] = ()
     errors: tuple[tuple[str, float], ...] = ()
     core: float = 0.0
     share: float = 0.0
+    whole: float = 0.0
 
     def spread(self, name: str) -> float:
         """Of single executions; 0 where nobody measured it."""
@@ -38,7 +40,7 @@ class Variation:
     @property
     def is_none(self) -> bool:
         """Every replication has the same daemon on the same machine."""
-        return not self.errors and self.core == 0.0 and self.share == 0.0
+        return not self.errors and self.core == self.share == self.whole == 0.0
 
     def slowness(self, seed: int) -> float:
         """By what factor work on the cores takes longer in this replication."""
@@ -51,11 +53,13 @@ class Variation:
     def daemon(self, daemon: Daemon, seed: int) -> Daemon:
         """The daemon of one replication: constants as uncertain as they are, on cores as fast as they are this time."""
         slow = self.slowness(seed)
+        whole = draws.factor(seed, _number("daemon"), 0, self.whole) * exp(-self.whole * self.whole / 2)
         errors = dict(self.errors)
         changed = {
             name: getattr(daemon, name)
             * draws.factor(seed, _number(name), 0, errors.get(name, 0.0))
             * (slow if name.endswith("cpu_s") else 1.0)
+            * (whole if name in TIMES else 1.0)
             for name in Daemon.__dataclass_fields__
             if name != "daemon_cgroup"
         }
@@ -63,6 +67,8 @@ class Variation:
 
 
 CONSTANT = Variation()
+TIMES = tuple(name for name in Daemon.__dataclass_fields__ if name.endswith("_s") and name != "lock_poll_s")
+"""Constants that are a daemon's or a client's time, by piece, byte or file."""
 _SHORT_CORE_S, _EVENING = 0.25, -0.2
 
 

@@ -25,6 +25,7 @@ from sim.graph.types import Graph
 from sim.real.builds import Imported
 from sim.real.files import ClientFiles
 from sim.real.recipe import Key
+from sim.real.recipe.images import image_words
 from sim.workload.request import Content
 
 _IMAGE = "docker-image://"
@@ -63,10 +64,11 @@ class AsIs:
         words += [
             word for pair in {**target.args, **dict(args)}.items() for word in ("--opt", f"build-arg:{'='.join(pair)}")
         ]
-        words += ["--oci-layout", f"{_STORE}={self.layout}"]
-        for image, digest in self.images.items():
-            words += ["--opt", f"context:{image}=oci-layout://{_STORE}@{digest}"]
-        return words
+        return words + image_words(self.layout, self.images)
+
+    def bases(self, key: Key) -> tuple[Path, Mapping[str, str]]:
+        """All that the scenario has."""
+        return self.layout, self.images
 
     def bake(self, keys: Sequence[Key], checkout: Path, imported: Imported) -> tuple[list[str], Path]:
         """The scenario's own bake file, in a copy of its folder."""

@@ -42,6 +42,10 @@ class Source(Protocol):
         """The arguments of `buildx bake` for these targets, output left out, and the folder to run it in."""
         ...
 
+    def bases(self, key: Key) -> tuple[Path, Mapping[str, str]]:
+        """An OCI layout, and the index digest of each base image in it by the name that the Dockerfile has for it."""
+        ...
+
     def link(self, key: Key, base: str) -> str:
         """The name of the context that a linked target's result has."""
         ...
@@ -81,6 +85,11 @@ class Synthetic:
                     layout, digest = imported[base]
                     words += ["--set", f"{key[0]}.contexts.{name}=oci-layout://{layout}@{digest}"]
         return words, checkout
+
+    def bases(self, key: Key) -> tuple[Path, Mapping[str, str]]:
+        """Those of the target."""
+        build = self.recipe.builds[key]
+        return build.layout, build.images
 
     def link(self, key: Key, base: str) -> str:
         """The recipe has names of its own."""

@@ -61,7 +61,7 @@ def rows_of(world: World) -> Rows:
         for one, rows in zip(together, judged, strict=True):
             steps[one.build] = named = names.renamed(one, rows, seen[one.build])
             facts[one.build] = _judged(world, facts[one.build], one, named, recorded.get(one.build))
-    mark_misses(names.executed, world.source, steps, is_warm=world.farm.cache.warm)
+    mark_misses(names.executed, world.source, steps, is_warm=world.farm.cache.start == "warm")
     for one in world.attempts:
         found.builds.append(build_row(facts[one.build], steps[one.build]))
         found.steps += steps[one.build]

@@ -33,6 +33,7 @@ from sim.real.drive.ready import check, prime, scaled, warm
 from sim.real.drive.world import World
 from sim.real.fleet import Fleet, native_platforms
 from sim.real.measured.load import BUSY_SHARE, Load, Watch
+from sim.real.measured.memory import Backed, back
 from sim.real.measured.raw import keep_logs
 from sim.real.measured.sampling import Sampler, cache_bytes
 from sim.real.node import left
@@ -133,6 +134,7 @@ class _Run:
         self.keys: Mapping[Key, Graph] = keys_of(requests, graphs, farm)
         self.notes: list[str] = []
         self.loads: dict[str, Load] = {}
+        self.memory: Backed | None = None
         self.world: World
         self.arrivals: Arrivals
         self.sampler: Sampler
@@ -175,9 +177,10 @@ class _Run:
         )
         say("starting daemons")
         self.world.prepare(self.requests)
-        prime(self.world, {site: tools.ensure("load", say, self.native[site[1]]) for site in self.world.sites}, work)
+        programs = {site: tools.ensure("load", say, self.native[site[1]]) for site in self.world.sites}
+        prime(self.world, self.requests, programs, work)
         self.world.checkouts.stock(self.requests)
-        if self.farm.cache.warm:
+        if self.farm.cache.start == "warm":
             say("warming the caches: one build of everything")
             warm(self.world, self.requests)
 
@@ -195,6 +198,7 @@ class _Run:
         stopped: BaseException | None = None
         watch: Watch | None = None
         try:
+            self.memory = back()
             self.loads["before"] = self._look()
             self.say(f"{len(world.sites)} daemons are up; {len(self.requests)} requests to come")
             watch = Watch(_alive(world))
@@ -336,6 +340,7 @@ class _Run:
             "system": f"{system.system()} {system.release()} {system.machine()}",
             "busy": during is None or during.others > BUSY_SHARE,
             "load": {name: asdict(load) for name, load in self.loads.items()},
+            "memory": None if self.memory is None else asdict(self.memory),
             "scale": self.settings.scale,
             "as_is": self.settings.as_is,
             "stands_for": dict(self.native),

@@ -103,7 +103,7 @@ def _life(farm: Farm) -> str:
 def _cache(farm: Farm) -> str:
     cache = farm.cache
     keep = "kept for ever" if cache.keep_s == inf else f"kept {format_duration(cache.keep_s)}"
-    start = "warm" if cache.warm else "cold"
+    start = "with the base images" if cache.start == "images" else cache.start
     return f"cache: {format_bytes(cache.max_bytes)} a project and platform, {keep}, {cache.policy}, starts {start}"
 
 

@@ -14,6 +14,7 @@ OnFull = Literal["queue", "share"]
 WriteBack = Literal["discard", "last_write_wins", "fork_commit", "registry"]
 Routing = Literal["fill_first", "least_loaded", "sticky", "random"]
 BootLaw = Literal["fixed", "exponential"]
+CacheStart = Literal["cold", "images", "warm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,14 @@ class Autoscaling:
 
 @dataclass(frozen=True, slots=True)
 class CacheLimits:
-    """Size and age limits of a project's cache on one architecture; `warm`: it starts with one build of everything."""
+    """Size and age limits of a project's cache on one architecture; `start`: what it holds at first: nothing, the base images
+    of all builds (a machine image that has pulled them), or one build of everything.
+    """
 
     max_bytes: float = inf
     keep_s: float = inf
     policy: Literal["buildkit", "lru"] = "buildkit"
-    warm: bool = False
+    start: CacheStart = "cold"
 
 
 @dataclass(frozen=True, slots=True)

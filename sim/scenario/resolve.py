@@ -69,7 +69,7 @@ def resolve_farm(scenario: Scenario, targets: Sequence[str], project_ids: Mappin
             max_bytes=_given(cache.max, plain.cache.max_bytes),
             keep_s=_given(cache.keep, plain.cache.keep_s),
             policy=_given(cache.policy, plain.cache.policy),
-            warm=cache.start == "warm",
+            start=_given(cache.start, plain.cache.start),
         ),
         host=None if section.host is None else _adjusted(Runner(cpus=_given(section.host.cpus, 1.0)), section.host),
         keep_alive_limit=_given(section.keep_alive_limit, plain.keep_alive_limit),

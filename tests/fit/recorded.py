@@ -1,7 +1,4 @@
-"""The recorded mixed cases as measured traces.
-
-In: `truth.json` of a case. Out: one `Trace` a run, of source "measured", with the case's farm.
-"""
+"""Measured traces: the recorded mixed cases, with their farms (`traces`), and such as are written by hand (`a_trace`)."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from sim.trace import BUILDS, RUNNERS, STEPS, Meta, Trace
+from sim.trace import BUILDS, RUNNERS, SAMPLES, STEPS, Meta, Trace
 
 
 def traces(case, truth: Path) -> list[Trace]:
@@ -48,3 +45,20 @@ def _trace(case, run) -> Trace:
         ],
     }
     return Trace.from_rows(rows, Meta("measured", name=case.label, scenario={"farm": asdict(case.farm)}))
+
+
+def a_trace(rows, *, cpus=2.0, source="measured", builds=None, platform="linux/amd64", samples=()):
+    """Steps as dicts; one build unless told."""
+    builds = builds or [{"build": 0, "request": 0, "outcome": "ok"}]
+    steps = [{"build": 0, "kind": "exec", "outcome": "executed", "runner": 0, "inputs": ()} | row for row in rows]
+    runners = [{"runner": 0, "platform": platform, "cpus": cpus}]
+    tables = {
+        "builds": (BUILDS, builds),
+        "steps": (STEPS, steps),
+        "runners": (RUNNERS, runners),
+        "samples": (SAMPLES, samples),
+    }
+    return Trace.from_rows(
+        {kind: [tuple(row.get(name) for name in names) for row in some] for kind, (names, some) in tables.items()},
+        Meta(source, name="made by hand"),
+    )

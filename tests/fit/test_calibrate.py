@@ -25,10 +25,9 @@ from sim.runs import prepare, simulate_case
 from sim.scenario import load
 from sim.scenario.farm import Farm, Runner
 from sim.scenario.fields.costs import CostRule
-from sim.trace import BUILDS, RUNNERS, SAMPLES, STEPS, Meta, Trace
 
 sys.path.insert(0, str(Path(__file__).parent))
-from recorded import traces
+from recorded import a_trace, traces
 
 CASES = Path(__file__).parent / "mixed" / "cases"
 TWO_CORES = ("m7-00", "m7-03", "m7-07", "m7-09", "m7-12")
@@ -44,23 +43,6 @@ def guesses(case):
         rule.model_copy(update={"cpu": 1.0} if rule.cpu else {"latency": 0.5} if rule.latency else {})
         for rule in case.scenario.costs
     ]
-
-
-def a_trace(rows, *, cpus=2.0, source="measured", builds=None, platform="linux/amd64", samples=()):
-    """Steps as dicts; one build unless told."""
-    builds = builds or [{"build": 0, "request": 0, "outcome": "ok"}]
-    steps = [{"build": 0, "kind": "exec", "outcome": "executed", "runner": 0, "inputs": ()} | row for row in rows]
-    runners = [{"runner": 0, "platform": platform, "cpus": cpus}]
-    tables = {
-        "builds": (BUILDS, builds),
-        "steps": (STEPS, steps),
-        "runners": (RUNNERS, runners),
-        "samples": (SAMPLES, samples),
-    }
-    return Trace.from_rows(
-        {kind: [tuple(row.get(name) for name in names) for row in some] for kind, (names, some) in tables.items()},
-        Meta(source, name="made by hand"),
-    )
 
 
 def a_run(name, started_s, completed_s, **more):
@@ -368,6 +350,10 @@ def test_the_verb_writes_a_profile_that_a_scenario_takes(tmp_path, capsys):
     assert main(["calibrate", str(tmp_path / "out"), "--scenario", str(CASES / "m7-09"), "-o", str(profile)]) == 0
     assert "executions" in capsys.readouterr().out
     assert main(["check", str(CASES / "m7-09"), "--set", f"profile={profile}"]) == 0
+    (tmp_path / "suite.yaml").write_text("daemon: {tail_cpu_s: {value: 0.01, n: 15}}\n")  # counted: it stays
+    flags = ["--scenario", str(CASES / "m7-09"), "--start", str(tmp_path / "suite.yaml")]
+    assert main(["calibrate", str(tmp_path / "out"), *flags, "-o", str(profile)]) == 0
+    assert Profile.of((), profile).daemon.tail_cpu_s == 0.01
 
 
 @pytest.mark.parametrize(
@@ -377,6 +363,7 @@ def test_the_verb_writes_a_profile_that_a_scenario_takes(tmp_path, capsys):
         (["--daemon", "unix:///x"], "nothing to calibrate from"),
         (["nowhere"], "no trace here"),
         (["nowhere", "--cpus", "many"], "--cpus"),
+        (["--suite", "--start", "suite.yaml"], "a suite measures anew"),
     ],
 )
 def test_the_verb_tells_bad_usage_in_a_line(tmp_path, capsys, flags, says):

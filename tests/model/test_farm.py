@@ -1,5 +1,7 @@
 """Leases on the farm: clones, boots, idle stop, platforms, bake's links, bases of other projects, cancellation."""
 
+from dataclasses import replace
+
 import pytest
 from builders import (
     AMD64,
@@ -129,6 +131,33 @@ def test_older_buildx_has_no_such_barrier():
     assert max(ends(linked(bake_link_barrier=False)).values()) == 4.0
 
 
+def test_a_linked_target_is_asked_for_when_the_graph_of_its_base_is_known():
+    """buildx waits for it (build/build.go:861; replays of mixed-bake-2). The .dockerignore of their context is loaded once,
+    though their Dockerfiles are two. With all targets at once `RUN base` starts at 1.5, and at 3 where each loads its own.
+    """
+    made = Handmade({"base": BASE, "app": replace(APP, dockerfile="Dockerfile.app")}, {"app": ("base",)}, bake=True)
+    costs = ideal(("*RUN*", {"latency": 1.0}))
+    slow = costs.with_daemon(replace(costs.daemon, definition_cpu_s=1.0, dockerignore_cpu_s=0.5))
+    farm = a_farm(cpus=4.0, targets=("app", "base"))
+    trace = simulated(made, [a_request(0, 0.0, ("app", "base"))], slow, farm)
+    starts = dict(zip(column(trace.steps, "step"), column(trace.steps, "started_s"), strict=True))
+    assert starts["[base internal] load build definition from Dockerfile"] == 0.0
+    assert starts["[base internal] load .dockerignore"] == 1.0
+    assert starts["[app internal] load build definition from Dockerfile.app"] == 1.5
+    assert starts["[base] RUN base"] == 2.5
+
+
+def test_a_linked_target_does_not_ask_for_the_images_of_its_base():
+    """They come with the base's graph. With all images of `Compiled.images` asked for, `RUN base` starts at 2."""
+    app = replace(a_graph(source(), run("base", 0), run("app", 1), target="app"), links=(Link("base", 1),))
+    made = Handmade({"base": BASE, "app": app}, {"app": ("base",)}, bake=True)
+    costs = ideal(("*RUN*", {"latency": 1.0}))
+    slow = costs.with_daemon(replace(costs.daemon, image_cpu_s=1.0))
+    trace = simulated(made, [a_request(0, 0.0, ("app", "base"))], slow, a_farm(cpus=4.0, targets=("app", "base")))
+    starts = dict(zip(column(trace.steps, "step"), column(trace.steps, "started_s"), strict=True))
+    assert starts["[base] RUN base"] == 1.0
+
+
 def test_a_base_is_executed_once_and_shown_under_its_own_name():
     rows = [row for row in outcomes(linked()) if "RUN base" in row[0]]
     assert sorted(rows) == [("[base] RUN base", "executed"), ("[base] RUN base", "shared")]
@@ -159,14 +188,12 @@ def test_a_target_is_named_only_beside_others():
 
 
 def test_a_warm_chain_of_bases_in_projects_of_their_own_needs_nothing():
-    from dataclasses import replace
-
     low = a_graph(source(), run("low", 0), target="low")
     mid = replace(a_graph(source(), run("low", 0), run("mid", 1), target="mid"), links=(Link("low", 1),))
     app = replace(a_graph(source(), run("low", 0), run("mid", 1), run("app", 2), target="app"), links=(Link("mid", 2),))
     made = Handmade({"app": app, "mid": mid, "low": low}, {"app": ("mid",), "mid": ("low",)}, bake=True)
     farm = a_farm(targets=("app", "mid", "low"), projects={"app": "a", "mid": "m", "low": "z"})
-    farm = replace(farm, cache=replace(farm.cache, warm=True))
+    farm = replace(farm, cache=replace(farm.cache, start="warm"))
     trace = simulated(made, [a_request(0, 0.0, ("app", "low", "mid"))], ideal(("*RUN*", {"latency": 2.0})), farm)
     assert "executed" not in {outcome for _, outcome in outcomes(trace)}
 
@@ -182,12 +209,20 @@ def test_a_failure_cancels_what_still_waits_for_a_runner():
 
 
 def test_a_warm_cache_holds_one_build_of_everything():
-    from dataclasses import replace
-
     farm = a_farm(targets=("a", "b"))
-    farm = replace(farm, cache=replace(farm.cache, warm=True))
+    farm = replace(farm, cache=replace(farm.cache, start="warm"))
     trace = simulated(TWO, [a_request(0, 0.0, ("a",)), a_request(1, 0.0, ("b",))], COSTS, farm)
     assert ends(trace) == {0: 0.0, 1: 0.0}
+
+
+def test_a_farm_that_starts_with_the_images_pulls_none_and_runs_everything():
+    costs = ideal(("*FROM*", {"latency": 3.0}), ("RUN a", {"latency": 2.0}))
+    took_s = {}
+    for start in ("cold", "images"):
+        farm = a_farm(targets=("a", "b"))
+        farm = replace(farm, cache=replace(farm.cache, start=start))
+        took_s[start] = ends(simulated(TWO, [a_request(0, 0.0, ("a",))], costs, farm))[0]
+    assert took_s == pytest.approx({"cold": 5.0, "images": 2.0})
 
 
 def test_overheads_are_work_not_delays():

@@ -26,6 +26,7 @@ from sim.model.machine.fair_share import Machine
 from sim.model.plan.spawning import spawned
 from sim.profile import DAEMON, Profile
 from sim.profile.cost import CLIENT_PARTS
+from sim.profile.variation import Variation
 from sim.scenario.farm import Runner
 
 CORPUS = Path(__file__).parents[1] / "real" / "corpus"
@@ -176,6 +177,16 @@ def test_clients_on_the_runners_machine_take_of_its_cores():
     assert trace.builds["completed_s"].tolist() == pytest.approx([12.0])
 
 
+def test_openings_differ_as_a_calibration_has_found():
+    """cpu-locked-1: which of two builds that start at once gets the lock. Without the factor all ten end at 1."""
+    daemon = replace(ideal().daemon, open_cpu_s=1.0)
+    varied = ideal().with_daemon(daemon).varying(Variation((("open_cpu_s", 0.5),)))
+    requests = [a_request(index) for index in range(10)]
+    ended_s = simulated(a_graph(source()), requests, varied, a_farm(cpus=20.0)).builds["completed_s"]
+    assert len(set(ended_s.tolist())) == 10
+    assert 0.2 < ended_s.std() < 0.9
+
+
 def test_a_client_works_anywhere_on_the_host_of_its_runner():
     """mixed-scale-1: the other core is idle. A build waits for its client's start, for what it sends, and for its end."""
     costs = ideal(("RUN one", {"cpu": 10.0}))
@@ -211,3 +222,14 @@ def test_a_run_and_a_copy_wait_for_the_disk_whatever_they_wrote():
     slow = costs.with_daemon(replace(costs.daemon, sync_latency_s=0.5))
     trace = simulated(graph, [a_request(0)], slow, a_farm(cpus=1.0))
     assert trace.builds["completed_s"].tolist() == pytest.approx([4.0 + 2 * 0.5])
+
+
+def test_an_image_is_looked_at_once_and_unpacked_once():
+    """Every scenario of the corpus began too early. Without `Solve._looks` and `source_cpu_s` both builds take 1 s."""
+    graph = a_graph(source(), run("one", 0))
+    costs = ideal(("RUN one", {"latency": 1.0}))
+    slow = costs.with_daemon(replace(costs.daemon, image_cpu_s=0.5, source_cpu_s=0.25))
+    trace = simulated(graph, [a_request(0), a_request(1, 5.0, args=(("A", "1"),))], slow)
+    took_s = trace.builds["completed_s"] - trace.builds["arrived_s"]
+    assert took_s.tolist()[0] == pytest.approx(0.5 + 0.25 + 1.0)
+    assert took_s.tolist()[1] < 1.01

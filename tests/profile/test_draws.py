@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.profile import Profile
+from sim.profile import DAEMON, Profile
+from sim.profile.variation import Variation
 
 KEYS = [key * 0x9E3779B97F4A7C15 & (2**64 - 1) for key in range(20_000)]
 
@@ -60,3 +61,16 @@ def test_every_process_draws_the_same():
         for hash_seed in ("0", "99")
     }
     assert answers == {f"{Profile.factor(1, 2**63 + 5, 1, 0.4)} {Profile.uniform(1, 5, 0, 2)}"}
+
+
+def test_a_daemon_as_a_whole_is_slower_or_faster_and_right_in_the_mean():
+    varies = Variation(whole=0.2)
+    drawn = [varies.daemon(DAEMON, seed) for seed in range(4000)]
+    factors = [one.run_cpu_s / DAEMON.run_cpu_s for one in drawn]
+    assert fmean(factors) == pytest.approx(1.0, abs=0.02)
+    assert stdev(map(log, factors)) == pytest.approx(0.2, rel=0.05)
+    assert [one.copy_cpu_s / DAEMON.copy_cpu_s for one in drawn] == pytest.approx(factors)
+    assert {(one.lock_poll_s, one.run_cores, one.gzip_share) for one in drawn} == {
+        (DAEMON.lock_poll_s, DAEMON.run_cores, DAEMON.gzip_share)
+    }
+    assert not varies.is_none

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from sim.cli import main
+from sim.fit.constants_fit import COUNTED
 from sim.fit.suite.local import measure_here
 from sim.fit.suite.numbers import constants_of, seen
 from sim.profile import DAEMON, Profile
@@ -20,7 +21,14 @@ FOUND = {
     "context_byte_cpu_s",
     "tail_cpu_s",
 }
-FOUND |= {"definition_cpu_s", "dockerignore_cpu_s", "write_byte_cpu_s", "gzip_byte_cpu_s", "stream_byte_cpu_s"}
+FOUND |= {
+    "definition_cpu_s",
+    "dockerignore_cpu_s",
+    "write_byte_cpu_s",
+    "hash_byte_cpu_s",
+    "gzip_byte_cpu_s",
+    "stream_byte_cpu_s",
+}
 
 
 @pytest.mark.usefixtures("machine")
@@ -37,6 +45,8 @@ def test_a_round_shows_the_constants():
     assert 0.5 < local["quota_ratio"].value < 5
     numbers = seen(measured, DAEMON)
     assert 0.005 < numbers["run_cpu_by_accounting_s"].value < 0.5
+    counted_s = sum(found[name].value for name in COUNTED)
+    assert counted_s == pytest.approx(sum(COUNTED.values()) * numbers["cached_build_cpu_s"].value)
     assert numbers["burn_s"].n == 2
     assert not groups()
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from replays import HEAD, World, costs, outcomes, rows, workload
 
 from sim.errors import InputError
+from sim.real.cgroups import Group
+from sim.real.measured.memory import BACKED_BYTES, back
 
 pytestmark = pytest.mark.usefixtures("machine")
 
@@ -53,6 +58,15 @@ def test_a_clone_hits_what_main_had_and_main_comes_back_after_its_idle_stop(worl
     assert outcomes(trace, "RUN first") == {0: "executed", 1: "cached", 2: "cached", 3: "cached"}
     repeated = next(row for row in rows(trace, "steps") if row["build"] == 2 and "second" in row["step"])
     assert (repeated["outcome"], repeated["miss"]) == ("executed", "clone")
+
+
+def test_a_farm_can_start_with_the_base_images(world):
+    scenario = (
+        HEAD + "  cache: {start: images}\n" + APP + workload(job("app", "0s")) + costs(first="0.1s", second="0.1s")
+    )
+    trace = world.replay(scenario, ONE)
+    assert set(outcomes(trace, "FROM").values()) == {"cached"}
+    assert set(outcomes(trace, "RUN").values()) == {"executed"}
 
 
 def test_the_last_writer_s_cache_becomes_the_base(world):
@@ -126,6 +140,7 @@ def test_each_platform_has_its_own_runner(world):
     ]
     assert outcomes(trace, "RUN first") == {0: "executed", 1: "executed"}
     assert trace.meta.machine["stands_for"] == {"linux/amd64": "linux/amd64", "linux/arm64": "linux/386"}
+    assert trace.meta.machine["memory"]["bytes"] > 0
 
 
 def test_the_true_dockerfiles_can_be_built(world):
@@ -164,3 +179,25 @@ def test_runners_that_do_not_fit_are_refused_before_anything_starts(world):
         world.replay(
             HEAD.replace("  host: {cpus: 2}\n", "") + APP + workload(job("app", "0s")), ONE, ["farm.runner.cpus=64"]
         )
+
+
+@pytest.mark.alone
+def test_touching_makes_memory_that_is_there():
+    """Each page is touched (50 ns at least, 500 here), and a moment later it costs no more than what was just freed."""
+    assert back().bytes == BACKED_BYTES
+    after = back()
+    assert min(after.first_s, after.again_s) > after.bytes / 4096 * 50e-9
+    assert after.first_s < 2.0 * after.again_s
+
+
+def test_no_more_memory_is_touched_than_our_control_group_leaves():
+    group = Group("touching")
+    group.create(memory_bytes=256 * 2**20)
+    try:
+        enter = " && ".join(f"echo $$ > {place}" for place in group.entrances())
+        touch = "from sim.real.measured.memory import back; print(back().bytes)"
+        done = subprocess.run(["sh", "-c", f"{enter} && exec {sys.executable} -c '{touch}'"], capture_output=True)
+        assert 16 * 2**20 < int(done.stdout or 0) <= 64 * 2**20, done.stderr
+    finally:
+        group.kill()
+        group.remove()

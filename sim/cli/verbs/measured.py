@@ -141,7 +141,7 @@ def calibrate_verb(commands: Commands) -> Parser:
         "fit a profile: step costs from measured traces, a daemon's constants from traces or a suite of builds",
         "calibrate out/measured -o calibrated.yaml",
         "calibrate --suite -o this-machine.yaml",
-        "calibrate replays/a replays/b --constants --scenario a --scenario b -o constants.yaml",
+        "calibrate replays/a replays/b --constants --scenario a --scenario b --start suite.yaml -o constants.yaml",
     )
     verb.add_argument("trace", nargs="*", metavar="TRACE", help="folders that `buildcast replay` or `import` wrote")
     verb.add_argument("-o", dest="out", metavar="PROFILE", required=True, help="the profile file to write")
@@ -160,6 +160,9 @@ def calibrate_verb(commands: Commands) -> Parser:
     )
     verb.add_argument(
         "--constants", action="store_true", help="the steps cost what the rules say: fit the daemon's constants"
+    )
+    verb.add_argument(
+        "--start", metavar="FILE", help="a suite's profile, which the fit of traces begins with; what it counted stays"
     )
     verb.add_argument("--rounds", type=count_of, default=5, metavar="N", help="of the suite (default 5)")
     verb.add_argument("--force", action="store_true", help="measure on a busy machine, and say so")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from math import inf
 from statistics import mean
 
 import numpy as np
@@ -43,6 +44,34 @@ def client_gap_s(traces: Iterable[Trace]) -> float:
         starts_s = sorted(client.works_s[0] for client in clients_of(trace))
         gaps_s += [gap_s for gap_s in np.diff(starts_s).tolist() if 0.0 < gap_s < _AT_ONCE_S]
     return mean(gaps_s) if gaps_s else 0.0
+
+
+def bake_starts_s(trace: Trace) -> list[float]:
+    """Seconds from a bake's arrival to its first definition, of those that find nothing under way."""
+    spans_s: dict[Cell, list[float]] = {}
+    targets: dict[Cell, set[Cell]] = defaultdict(set)
+    request_of: dict[Cell, Cell] = {}
+    for row in named(trace, "builds"):
+        if row["arrived_s"] is None:  # of an import: nobody knows when it was asked for
+            continue
+        request, arrived_s = row["request"], number(row["arrived_s"])
+        ended_s = inf if row["completed_s"] is None else number(row["completed_s"])
+        span_s = spans_s.setdefault(request, [arrived_s, ended_s])
+        span_s[:] = min(span_s[0], arrived_s), max(span_s[1], ended_s)
+        targets[request].add(row["target"])
+        request_of[row["build"]] = request
+    first_s: dict[Cell, float] = {}
+    for row in named(trace, "steps"):
+        request = request_of.get(row["build"])
+        if request is not None and "load build definition" in str(row["step"]) and row["started_s"] is not None:
+            first_s[request] = min(first_s.get(request, inf), number(row["started_s"]))
+    found: list[float] = []
+    for request, until_s in first_s.items():
+        arrived_s = spans_s[request][0]
+        others_s = [span_s for other, span_s in spans_s.items() if other != request]
+        if len(targets[request]) > 1 and all(ended_s < arrived_s or begun_s > until_s for begun_s, ended_s in others_s):
+            found.append(until_s - arrived_s)
+    return found
 
 
 def clients_of(trace: Trace) -> tuple[Client, ...]:

@@ -167,7 +167,7 @@ class Schedule:
             return [(3, [client]), (1, [(DELAY, latency_s, 0.0)]), (0, [work]), (0, [(SLEEPY_CPU, loads, 1.0)])]
         if one.kind == "digest":
             return [(2, [(DAEMON_CPU, cost.write_bytes * daemon.hash_byte_cpu_s, 1.0)])]
-        if one.kind == "export":
+        if one.kind == "export" or (one.kind == "source" and cost.origin == "constant"):
             return [(2, [(DAEMON_CPU, cost.cpu_s, cost.threads)])]
         edge = Edge(self._owner, at, at, False)
         edge.warm = one.is_warm and one.kind == "exec"

@@ -46,6 +46,17 @@ class Ran:
                 found.append((step.completed_ns - step.started_ns) / 1e9)
         return found
 
+    def waited_s(self, part: str) -> list[float]:
+        """Seconds from the end of whatever came last before to the start of each such vertex."""
+        steps = [one for one in self.recorded.vertices.steps() if not one.is_cached]
+        ends_ns = [one.completed_ns for one in steps if one.completed_ns is not None]
+        found = []
+        for step in steps:
+            before_ns = [end_ns for end_ns in ends_ns if end_ns <= step.started_ns]
+            if part in step.name and before_ns:
+                found.append((step.started_ns - max(before_ns)) / 1e9)
+        return found
+
 
 class Bench:
     """Builds on one daemon. `folder` is private. `cpu_s`: how to ask for the core-seconds that the daemon and its steps used."""

@@ -16,6 +16,7 @@ from sim.fit.suite.measure import ROUNDS, Suite, measure
 from sim.fit.suite.numbers import Seen, seen_of
 from sim.real.daemon import Daemon, DaemonSpec, RemoteDaemon, Tls
 from sim.real.fleet import Fleet
+from sim.real.measured.memory import back
 
 _BOOTS = 4
 _QUOTA_CPU_S = 0.5
@@ -35,7 +36,7 @@ def measure_here(
         folder.mkdir()
         daemon = fleet.start(DaemonSpec("suite"))
         bench = Bench(daemon, folder, say, lambda: daemon.usage().cpu_s)
-        suite = measure(bench, cpus=cores, rounds=rounds, say=say, progress=progress, force=force)
+        suite = measure(bench, cpus=cores, rounds=rounds, say=say, progress=progress, force=force, ready=back)
         found = _boots(fleet) | _clone(fleet, daemon)
         fleet.stop(daemon)
         return suite, found | _quota(fleet, folder, say)

@@ -68,14 +68,19 @@ def measure(
     say: Callable[[str], None],
     progress: Callable[[int, int], None] = lambda done, total: None,
     force: bool = False,
+    ready: Callable[[], object] = lambda: None,
 ) -> Suite:
-    """Run the suite. EnvironmentMissing: a build fails, or others use the machine (unless `force`)."""
+    """Run the suite. EnvironmentMissing: a build fails, or others use the machine (unless `force`).
+
+    `ready` is called before each round.
+    """
     suite = Suite(cpus=cpus)
     _look_around(suite, force, say)
     bench.run("warm", f"FROM base\n{load(cpu_s=SHORT_CPU_S)}")
     bench.ran.clear()
     suite.burns_s.append(burn_s())
     for number in range(rounds):
+        ready()
         for at, part in enumerate(_PARTS):
             part(bench)
             progress(number * len(_PARTS) + at + 1, rounds * len(_PARTS))
@@ -101,13 +106,17 @@ def _look_around(suite: Suite, force: bool, say: Callable[[str], None]) -> None:
 
 
 def _lone(bench: Bench) -> None:
-    """RUNs one after the other, COPYs of next to nothing, and the same build again, cached."""
+    """RUNs one after the other, COPYs of next to nothing, and the same build again, cached; then with a context of one file."""
     text = "FROM base AS a\n" + "".join(load(cpu_s=SHORT_CPU_S) for _ in range(4))
     text += load(cpu_s=SHORT_CPU_S, out="/tiny", size_bytes=100)
     text += "FROM base\n" + "".join(f"COPY --from=a /tiny /tiny{at}\n" for at in range(3))
     bench.run("lone", text)
     for _ in range(3):
         bench.run("cached", text)
+    folder = _context(bench.folder / "tiny")
+    (folder / "sent").write_bytes(secrets.token_bytes(50))
+    for label in ("context", *["cached context"] * 3):
+        bench.run(label, f"{text}COPY sent /sent\n", context=folder, files={"sent": 1}, sent_files=1)
 
 
 def _crowd(bench: Bench) -> None:

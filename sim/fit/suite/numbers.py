@@ -9,15 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import log, sqrt
+from math import log
 
 import numpy as np
 
-from sim.fit.constants_fit import FITTED, LOADS, ConstantFit, Known, fit_constants, recosted, robust_sigma
+from sim.fit.constants_fit import (
+    COUNTED,
+    COUNTED_ERROR,
+    FITTED,
+    LOADS,
+    ConstantFit,
+    Known,
+    fit_constants,
+    median_fit,
+    recosted,
+)
 from sim.fit.suite.measure import BIG_BYTES, CROWD, SHORT_CPU_S, Suite
+from sim.profile.constants import CONSTANTS
 from sim.profile.cost import Daemon
 
-_MEDIAN_ERROR = 1.2533  # sd of a median over that of a mean, normal law
+_CACHED_BUILD_CPU_S = 0.024  # of the daemon, where `COUNTED` was read
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +41,10 @@ class Seen:
     source: str
 
 
-_UNSEEN = ("sync_byte_s", "sync_latency_s", "crowded_share", *LOADS)
+_UNSEEN = ("sync_byte_s", "sync_latency_s", "crowded_share", "source_cpu_s", *LOADS)
 SHOWN = tuple(name for name in FITTED if name not in _UNSEEN)
 """What a suite's schedules can tell. Its builds stand alone: `write_byte_cpu_s` takes the wait for the disk, too, `run_cpu_s`
-that for an unmount, and no core is crowded. What BuildKit loads first has medians of its own.
+that for an unmount, and no core is crowded. Asking for an image's metadata has a median of its own.
 """
 
 
@@ -42,16 +53,22 @@ def constants_of(suite: Suite, daemon: Daemon) -> list[ConstantFit]:
     every = [ran for one in suite.rounds for ran in one]
     found = []
     for name, part in LOADS.items():
-        found += _constant(name, [took_s for ran in every for took_s in ran.took_s(part)])
-    # What stands between these and the first step is the opening's, which is fitted.
-    daemon = replace(daemon, **{one.name: one.value for one in found})  # type: ignore[arg-type]
-    found += fit_constants(suite.known(), daemon, SHOWN)
+        if name not in COUNTED:
+            found += median_fit(name, [took_s for ran in every for took_s in ran.took_s(part)])
+    # What stands between these and the first step is the opening's: its waiting is fitted.
+    parts = _counted(suite)
+    daemon = replace(daemon, **parts, **{one.name: one.value for one in found})  # type: ignore[arg-type]
+    found += fit_constants(suite.known(), daemon, SHOWN, tuple(parts))
+    told = {one.name for one in found}
+    for name in (name for name in parts if name not in told):  # no vertex of a lone build tells its spread
+        found.append(ConstantFit(name, parts[name], CONSTANTS[name].spread, COUNTED_ERROR, len(suite.of("cached"))))
+    found += median_fit("hash_byte_cpu_s", _hashed(suite))
     small = _exports(suite, "export small")
     large = [one - small_s for one, small_s in zip(_exports(suite, "export large"), small, strict=True)]
     stream = _exports(suite, "stream large")
-    found += _constant("manifest_cpu_s", small)
-    found += _constant("gzip_byte_cpu_s", [one / BIG_BYTES for one in large])
-    found += _constant("stream_byte_cpu_s", [one / BIG_BYTES for one in stream])
+    found += median_fit("manifest_cpu_s", small)
+    found += median_fit("gzip_byte_cpu_s", [one / BIG_BYTES for one in large])
+    found += median_fit("stream_byte_cpu_s", [one / BIG_BYTES for one in stream])
     return found
 
 
@@ -74,13 +91,21 @@ def seen(suite: Suite, daemon: Daemon) -> dict[str, Seen]:
     return found | {"foreign_cores": Seen(busy, 0.0, len(suite.foreign_cores), "cores that others kept busy, at worst")}
 
 
-def _constant(name: str, values: Sequence[float]) -> list[ConstantFit]:
-    kept = [one for one in values if one > 0.0]
-    if not kept:
-        return []
-    sigma = robust_sigma([log(one) for one in kept])
-    error = _MEDIAN_ERROR * sigma / sqrt(len(kept))
-    return [ConstantFit(name, float(np.median(kept)), sigma, error, len(kept))]
+def _counted(suite: Suite) -> dict[str, float]:
+    """What a cached build takes of the daemon's cores, in its parts (where no control group counts it, as `COUNTED` was read);
+    and what it takes more with a context of one file.
+    """
+    cpu_s, with_context_s = _used_s(suite, "cached"), _used_s(suite, "cached context")
+    parts = {name: share * (cpu_s or _CACHED_BUILD_CPU_S) for name, share in COUNTED.items()}
+    if with_context_s > cpu_s > 0.0:
+        parts["context_cpu_s"] = with_context_s - cpu_s
+    return parts
+
+
+def _used_s(suite: Suite, label: str) -> float:
+    """Core-seconds of such a build by its control group, the median; 0 where none counts."""
+    used = [ran.cpu_s for ran in suite.of(label) if ran.cpu_s]
+    return float(np.median(used)) if used else 0.0
 
 
 def seen_of(values: Sequence[float], source: str) -> Seen:
@@ -96,6 +121,19 @@ def _some(name: str, values: Sequence[float], source: str) -> dict[str, Seen]:
 
 def _exports(suite: Suite, label: str) -> list[float]:
     return [sum(ran.took_s("exporting to")) for ran in suite.of(label)]
+
+
+def _hashed(suite: Suite) -> list[float]:
+    """A COPY starts when what it takes of a stage is hashed: how much longer that takes for each byte than for nearly none."""
+    taken = "COPY --from=a"
+    least_s = float(np.median([min(ran.waited_s(taken)) for ran in suite.of("sharing")]))
+    large = {"bytes": BIG_BYTES, "writes": 2 * BIG_BYTES}
+    return [
+        (waited_s - least_s) / size_bytes
+        for label, size_bytes in large.items()
+        for ran in suite.of(label)
+        for waited_s in ran.waited_s(taken)
+    ]
 
 
 def _sharing(part: Known, suite: Suite, daemon: Daemon) -> list[float]:

@@ -69,7 +69,7 @@ class Costing:
             ]
         if kind != EXEC:
             synced_s = constants.sync_latency_s if kind == COPY else 0.0
-            return [
+            phases = [
                 (DELAY, cost.latency_s * factor + synced_s, 0.0),
                 (NETWORK, cost.download_bytes * factor, inf),
                 (READ, cost.read_bytes * factor, inf),
@@ -77,6 +77,9 @@ class Costing:
                 (DAEMON_CPU, written_bytes * constants.write_byte_cpu_s, 1.0),
                 (WRITE, written_bytes, inf),
             ]
+            if kind == SOURCE and constants.source_cpu_s:
+                phases.append((SLEEPY_CPU, constants.source_cpu_s, 1.0))
+            return phases
         return self._command(edge, cost, factor, written_bytes)
 
     def _command(self, edge: Edge, cost: Cost, factor: float, written_bytes: float) -> list[Phase]:

@@ -1,8 +1,9 @@
 """A lease's builds on its runner: one command's solves, buildx's links between them, and fail-fast.
 
 In: solves that have loaded their definition, are evaluated, or failed. Out: which may evaluate, which may finish.
-The order is buildx's (buildkit-semantics 13.1): a linked target evaluates nothing before its base's whole result is
-there, a base starts when all its direct dependents have registered, and ends only after they are evaluated.
+The order is buildx's (buildkit-semantics 13.1): a linked target is not asked for before its base's graph is known, evaluates
+nothing before its base's whole result is there; a base evaluates when all its direct dependents have registered, and ends
+only after they are evaluated.
 """
 
 from __future__ import annotations
@@ -81,23 +82,29 @@ class Session(Command):
         return solve
 
     def start(self) -> None:
-        """The client starts; its connection and, for bake, reading the file take a while."""
+        """The client starts; its connection and, for bake, reading the file take a while. Linked targets come later."""
         constants = self.daemon.profile.daemon
         latency_s = constants.client_latency_s + (constants.bake_latency_s if self.bake else 0.0)
         profile, seed = self.daemon.profile, self.daemon.seed
         late_s = constants.client_gap_s * self.daemon.engine.clients_at_once()
-        for solve in self.solves.values():
+        first = [solve for target, solve in self.solves.items() if not self._links[target]]
+        start = self.client_phase(CLIENT_PARTS.start * len(self.solves) / len(first))
+        for solve in first:
             varied_s = latency_s * profile.variation.factor("client_latency_s", seed, solve.build)
-            late: Phase = (DELAY, late_s, 0.0)
-            solve.work([late, self.client_phase(CLIENT_PARTS.start), (DELAY, varied_s, 0.0)], partial(_open, solve))
+            solve.work([(DELAY, late_s, 0.0), start, (DELAY, varied_s, 0.0)], partial(_open, solve))
 
     def client_phase(self, part: float) -> Phase:
         """A part of the client's own work, which its builds share."""
         return CLIENT_CPU, self.daemon.profile.daemon.client_cpu_s * part / len(self.solves), 1.0
 
     def registered(self, solve: Solve) -> None:
-        """The solve's graph is known."""
+        """The solve's graph is known, and part of the graphs of its dependents (buildx's build/build.go:861)."""
         self._registered.add(solve.target)
+        for target in self._dependents(solve.target):
+            dependent = self.solves[target]
+            if dependent.live and self._registered.issuperset(self._links[target]):
+                dependent.started_s = self.daemon.engine.now
+                dependent.open()
         self._evaluate()
 
     def provide(self, target: str, result: int) -> None:

@@ -179,9 +179,7 @@ class Solve(Search):
             self._shown.edge(self, edge, index, "executed" if edge.owner is self else "shared", self._wanted_s[index])
             if index == self.compiled.definition:
                 # The images' metadata are asked for in between, without a slot (semantics 5), and the frontend works.
-                daemon = self.daemon.profile.daemon
-                latency: Phase = (DELAY, daemon.metadata_latency_s, 0.0)
-                self.work([latency, *self._opening(_OPENING_BEFORE)], self._resolved)
+                self.work([*self._looks(), *self._opening(_OPENING_BEFORE)], self._resolved)
             elif opening := self._opening(1.0 - _OPENING_BEFORE):
                 self.work(opening, self._opened)
             else:
@@ -200,10 +198,26 @@ class Solve(Search):
             self._end_step(index, edge.key, edge.result)
             self._run()
 
+    def _looks(self) -> list[Phase]:
+        """What the daemon does to know its images' configuration; one that it has not seen it fetches."""
+        images = self.compiled.images
+        if not images:
+            return []
+        daemon = self.daemon.profile.daemon
+        phases: list[Phase] = [(DELAY, daemon.metadata_latency_s, 0.0)]
+        if daemon.image_cpu_s:
+            unseen = sum(self.daemon.cache.record(self.compiled.ops[index]) is None for index in images)
+            phases.append((SLEEPY_CPU, unseen * daemon.image_cpu_s, 1.0))
+        return phases
+
     def _opening(self, part: float) -> list[Phase]:
         """A part of the daemon's work for the frontend."""
-        daemon = self.daemon.profile.daemon
-        return [(SLEEPY_CPU, daemon.open_cpu_s * part, daemon.open_cores)] if daemon.open_cpu_s else []
+        profile = self.daemon.profile
+        cpu_s = profile.daemon.open_cpu_s * part
+        if not cpu_s:
+            return []
+        cpu_s *= profile.variation.factor("open_cpu_s", self.daemon.seed, self.build)
+        return [(SLEEPY_CPU, cpu_s, profile.daemon.open_cores)]
 
     def _end_work(self) -> None:
         work, self._tail = self._tail, None

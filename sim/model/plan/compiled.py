@@ -17,6 +17,8 @@ from math import sqrt
 from typing import Final, NamedTuple
 
 from sim.graph import CacheMount, Graph
+from sim.graph.read import select
+from sim.graph.types import IMAGES
 from sim.model.store.contexts import Selection
 from sim.profile import Profile
 from sim.profile.cost import Cost
@@ -68,9 +70,11 @@ class Compiled:
         ]
         self.names = [step.name for step in steps] + internal
         self.ops = [number(step.op) for step in steps]
-        # What a solve loads first is found again only by the other targets of one request (buildkit-semantics 13.1).
-        folders = sorted(context.folder for context in graph.contexts.values())
-        self.ops += [number(f"definition {graph.dockerfile}"), number(f"dockerignore {folders} {graph.dockerfile}")]
+        # What a solve loads first is found again only by the other targets of one request (buildkit-semantics 13.1). It asks
+        # the main context for .dockerignore, whatever the Dockerfile is called (frontend/dockerui/config.go:543).
+        main = graph.main_context()
+        ignored = "" if main is None else main.folder
+        self.ops += [number(f"definition {graph.dockerfile}"), number(f"dockerignore {ignored}")]
         self.digests = [step.digest for step in steps] + ["", ""]
         self.platforms = [step.platform for step in steps] + ["", ""]
         self.inputs = [tuple(given.step for given in step.inputs) for step in steps] + [(), ()]
@@ -85,6 +89,11 @@ class Compiled:
             for index, step in enumerate(steps)
             if step.kind == "source" and step.source.startswith(IMPORT)
         }
+        # Those that the frontend asks for: not what is below a linked target, whose graph it is given.
+        given = {step.digest for step in select(graph, [link.step for link in graph.links]).steps}
+        self.images = [
+            at for at, step in enumerate(steps) if step.source.startswith(IMAGES) and step.digest not in given
+        ]
         # The snapshots that a step's own stands on: the root of a RUN, the destination of a COPY, all sides of a merge.
         self.parents = [
             tuple(given.step for given in step.inputs if not given.by_content and self.kinds[given.step] != CONTEXT)

@@ -1,6 +1,7 @@
 """A warm start: what one build of everything, at the first content, leaves on the base disks and in the registry.
 
-In: all requests of a run. Out: records, links, filled cache mounts; for what is pushed, blobs.
+In: all requests of a run. Out: records, links, filled cache mounts; for what is pushed, blobs. `images_only`: the records of base
+images, and nothing else.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Protocol
 from sim.dispatch.leases import bases_first
 from sim.model.buildkit.daemon import Seen
 from sim.model.plan.catalog import Catalog
-from sim.model.plan.compiled import CONTEXT, EXEC, PREAMBLE, Compiled, usual_result
+from sim.model.plan.compiled import CONTEXT, EXEC, PREAMBLE, SOURCE, Compiled, usual_result
 from sim.model.registry import GZIP, Blob, Registry
 from sim.model.store.volume import Volume
 from sim.profile import Profile
@@ -32,6 +33,8 @@ def warm(
     registry: Registry,
     profile: Profile,
     seed: int,
+    *,
+    images_only: bool = False,
 ) -> None:
     """Fill the disks as a build of each command at the first content would."""
     commands = dict.fromkeys((request.targets, request.args, request.output) for request in requests)
@@ -47,14 +50,17 @@ def warm(
         order = bases_first({target: part.imports for _, target, part in parts})
         for place, target, part in sorted(parts, key=lambda one: order.index(one[1])):
             imported = {base: results.get((base, place[1]), 0) for base in part.imports}
-            found = _fill(part.compiled, places[place], profile, seed, imported)
+            found = _fill(part.compiled, places[place], profile, seed, imported, images_only)
             results[target, place[1]] = found[part.compiled.results[0]]
-            if part.exports or any(output.push for output in catalog.outputs(request, target)):
+            is_pushed = part.exports or any(output.push for output in catalog.outputs(request, target))
+            if is_pushed and not images_only:
                 _push(part.compiled, found, places[place].base, registry, profile.daemon.gzip_share)
 
 
-def _fill(compiled: Compiled, place: Place, profile: Profile, seed: int, imported: Mapping[str, int]) -> list[int]:
-    """Add a record for every step of one part; returns the digests of their results."""
+def _fill(
+    compiled: Compiled, place: Place, profile: Profile, seed: int, imported: Mapping[str, int], images_only: bool
+) -> list[int]:
+    """Add a record for every step of one part, or for its sources only; returns the digests of their results."""
     cache, seen = place.base.cache, place.seen
     keys = compiled.keys(Content())
     finals: list[int] = []
@@ -74,7 +80,7 @@ def _fill(compiled: Compiled, place: Place, profile: Profile, seed: int, importe
         result = usual_result(compiled, index, key, profile, seed)
         finals.append(key)
         results.append(result)
-        if compiled.kinds[index] in (CONTEXT, PREAMBLE):
+        if compiled.kinds[index] in (CONTEXT, PREAMBLE) or (images_only and compiled.kinds[index] != SOURCE):
             continue
         if cache.record(key) is None:
             parents = tuple(finals[given] for given in compiled.parents[index])

@@ -17,10 +17,11 @@ from sim.graph import Graphs
 from sim.real.clients import NO_BUILD, Client, buildctl_words
 from sim.real.drive.order import Order, Warmup
 from sim.real.drive.world import World
+from sim.real.recipe.images import image_words
 from sim.scenario.farm import Farm
 from sim.workload.request import Request
 
-_PRIME = 'FROM scratch\nCOPY load /load\nRUN ["/load", "--spec", "threads=1"]\n'
+_PRIME = 'FROM scratch\nCOPY load /load\nRUN {mounts}["/load", "--spec", "threads=1"]\n'
 
 
 def scaled(farm: Farm, requests: Sequence[Request], scale: float) -> tuple[Farm, list[Request]]:
@@ -90,22 +91,45 @@ def check(farm: Farm, requests: Sequence[Request], graphs: Graphs, cpus: float, 
         )
 
 
-def prime(world: World, programs: Mapping[Place, Path], work: Path) -> None:
-    """One tiny build on each daemon: its first is slower, and a farm's daemons have been up for a while.
+def prime(world: World, requests: Sequence[Request], programs: Mapping[Place, Path], work: Path) -> None:
+    """One tiny build on each daemon: its first is slower, and a farm's daemons have been up for a while. Where caches start with
+    the base images, one more for each target, which has them mounted: so they are fetched and unpacked.
 
     `programs`: the load program by place. EnvironmentMissing: a daemon cannot build.
     """
+    _build_all(world, work, [(place, program, "", Path(), {}) for place, program in programs.items()])
+    if world.farm.cache.start != "images":
+        return
+    wanted = {
+        (place, (target, request.args, part.platforms))
+        for request in requests
+        for place, parts in world.parts(request).items()
+        for target, part in parts.items()
+    }
+    with_images = [
+        (place, programs[place], platform, *world.source.bases(key))
+        for place, key in sorted(wanted)
+        for platform in world.platforms[place[1]]
+    ]
+    _build_all(world, work, with_images)
+
+
+def _build_all(world: World, work: Path, builds: Sequence[tuple[Place, Path, str, Path, Mapping[str, str]]]) -> None:
+    """Builds that run the load program and mount images: (place, program, platform, images' OCI layout, their digests)."""
     over: list[Client] = []
-    for place, program in programs.items():
-        folder = work / f"prime-{program.name}"
+    for number, (place, program, platform, layout, images) in enumerate(builds):
+        folder = work / f"prime-{number}"
         folder.mkdir(exist_ok=True)
         shutil.copy2(program, folder / "load")
-        (folder / "Dockerfile").write_text(_PRIME, encoding="utf-8")
+        mounts = "".join(f"--mount=from={name},target=/{at} " for at, name in enumerate(images))
+        (folder / "Dockerfile").write_text(_PRIME.format(mounts=mounts), encoding="utf-8")
         words = ["--frontend", "dockerfile.v0", "--local", f"context={folder}", "--local", f"dockerfile={folder}"]
+        words += ["--opt", f"platform={platform}"] if platform else []
+        words += image_words(layout, images) if images else []
         flags = world.sites[place].base.flags
         command = [str(world.clients.buildctl), *flags, *buildctl_words(words, NO_BUILD, {})]
         world.clients.start(command, folder, {}, lambda one: world.loop.post(lambda: over.append(one)))
-    world.loop.run(lambda: len(over) == len(programs))
+    world.loop.run(lambda: len(over) == len(builds))
     if failed := next((client for client in over if client.code != 0), None):
         raise EnvironmentMissing(
             f"a daemon cannot build: {failed.last_words()}", hint="`buildcast fleet status` may say more"

@@ -19,6 +19,7 @@ from sim.real.recipe.contexts import body
 from sim.real.recipe.keys import image_head
 from sim.real.recipe.shape import LOAD, STATE
 
+_STORE = "images"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -63,6 +64,14 @@ def write_layout(
             where=str(folder),
             hint="choose a writable place with free space",
         ) from error
+
+
+def image_words(layout: Path, images: Mapping[str, str]) -> list[str]:
+    """What hands images of an OCI layout to buildctl: index digest by the name that a Dockerfile has for them."""
+    words = ["--oci-layout", f"{_STORE}={layout}"]
+    for name, digest in images.items():
+        words += ["--opt", f"context:{name}=oci-layout://{_STORE}@{digest}"]
+    return words
 
 
 class _Layout:

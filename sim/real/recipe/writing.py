@@ -15,11 +15,11 @@ from typing import cast
 
 from sim.errors import InputError, replacing
 from sim.graph.read import unite
-from sim.graph.types import Context, Graph
+from sim.graph.types import Graph
 from sim.profile.cost import Cost
 from sim.real.recipe.contexts import PROGRAMS, Contexts, here
 from sim.real.recipe.dockerfile import Names, render, vertex
-from sim.real.recipe.images import Image, write_layout
+from sim.real.recipe.images import Image, image_words, write_layout
 from sim.real.recipe.keys import Keys
 from sim.real.recipe.loads import Costs, Loads, Wanted, line_of
 from sim.real.recipe.shape import LOAD, is_document, link_steps, linked_copy, load_source, needs_load, program_folder
@@ -54,9 +54,7 @@ class Build:
             words += ["--local", f"{name}={checkout / folder}"]
             if name != "context":
                 words += ["--opt", f"context:{name}=local:{name}"]
-        words += ["--oci-layout", f"{_STORE}={self.layout}"]
-        for name, digest in self.images.items():
-            words += ["--opt", f"context:{name}=oci-layout://{_STORE}@{digest}"]
+        words += image_words(self.layout, self.images)
         for target, (layout, digest) in (imported or {}).items():
             name = self.links[target]
             words += ["--oci-layout", f"{name}={layout}", "--opt", f"context:{name}=oci-layout://{name}@{digest}"]
@@ -266,7 +264,7 @@ class _Writing:
         )
         with replacing(path) as file:
             file.write(text)
-        main = _main_context(graph)
+        main = graph.main_context()
         if main is not None and contexts.ignored[here(main.folder)] != main.exclude:
             with replacing(path.with_name(f"{name}.dockerignore")) as file:
                 file.write("\n".join(main.exclude) + "\n")
@@ -275,7 +273,7 @@ class _Writing:
     def _build(self, key: Key, path: Path, digests: Mapping[str, str]) -> Build:
         graph = self.graphs[key]
         used = {self.names.image(step) for step in graph.steps}
-        main = _main_context(graph)
+        main = graph.main_context()
         locals_ = {"context": "files" if main is None else f"files/{here(main.folder)}".removesuffix("/.")}
         for source, context in graph.contexts.items():
             name = source.removeprefix("local://")
@@ -320,10 +318,6 @@ class _Writing:
                 {**({"group": known} if known else {}), "target": targets}, file, indent=1
             )  # buildx refuses an empty one
         return path
-
-
-def _main_context(graph: Graph) -> Context | None:
-    return graph.contexts.get("local://context")
 
 
 def _slug(target: str) -> str:

@@ -90,12 +90,14 @@ class StandbySection(Section):
 
 
 class CacheSection(Section):
-    """A project's cache on one architecture: bytes, seconds; `warm` starts with one build of everything in it."""
+    """A project's cache on one architecture: bytes, seconds; `warm` starts with one build of everything in it, `images` with
+    the base images.
+    """
 
     max: BytesOrUnlimited | None = None
     keep: SecondsOrNever | None = None
     policy: Literal["buildkit", "lru"] | None = None
-    start: Literal["cold", "warm"] | None = None
+    start: Literal["cold", "images", "warm"] | None = None
 
 
 class PriceSection(Section):

@@ -246,7 +246,7 @@ CACHES = st.builds(
     max_bytes=st.sampled_from([inf, inf, 100 * MB, 10 * MB, 0.0]),
     keep_s=st.sampled_from([inf, inf, 60.0, 5.0]),
     policy=st.sampled_from(["buildkit", "lru"]),
-    warm=st.sampled_from([False, False, False, True]),
+    start=st.sampled_from(["cold", "cold", "images", "warm"]),
 )
 PLATFORMS = st.sampled_from([{AMD64: 1.0}, {AMD64: 1.0}, {AMD64: 1.0, ARM64: 1.0}, {AMD64: 1.0, ARM64: 4.0}])
 

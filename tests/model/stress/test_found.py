@@ -60,7 +60,7 @@ def test_an_execution_that_outlives_its_owner_keeps_what_it_stands_on():
 def test_a_warm_start_fills_a_cache_that_is_too_small():
     graph = a_graph(source(), source("golang"), run("one", 0), copy("two", 2, 1, "/go"))
     costs = ideal(("*", {"latency": 1.0, "layer": MB}))
-    sound(graph, [a_request(0)], costs, a_farm(cache=CacheLimits(max_bytes=1.5 * MB, policy="lru", warm=True)))
+    sound(graph, [a_request(0)], costs, a_farm(cache=CacheLimits(max_bytes=1.5 * MB, policy="lru", start="warm")))
 
 
 LONG = a_graph(source(), run("long", 0), target="long")

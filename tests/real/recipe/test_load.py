@@ -25,6 +25,7 @@ class Ran:
 
 
 Run = Callable[..., Ran]
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(params=["linux/amd64", "linux/386"])
