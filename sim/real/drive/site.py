@@ -18,7 +18,8 @@ from sim.real.daemon import Daemon, DaemonSpec, RemoteDaemon, Usage
 if TYPE_CHECKING:
     from sim.real.drive.world import World
 
-# A daemon is asked to start so long before its machine is up (buildkit-semantics 13.9: 0.1 s; more when busy).
+# A daemon is asked to start so long before its machine is up (buildkit-semantics 13.9: 0.1 s; more when busy, and by chance:
+# it makes an RSA key each time, moby/buildkit v0.34.2 util/network/proxyprovider/provider_linux.go:804).
 _STARTS_IN_S = 0.3
 _POLL_S = 0.01  # an idle daemon stops in 10 ms
 
@@ -68,6 +69,8 @@ class Site(Driver[Lease]):
         self._world, self._loop, self._platforms = world, world.loop, platforms
         self._runners: dict[int, Runner] = {}
         self._base: Daemon | RemoteDaemon
+        self._awaiting: list[Callable[[], None]] = []  # what is called when the base's daemon stands
+        self._stopping: list[Daemon] = []
         self._volumes = 0
 
     def prepare(self) -> None:
@@ -113,36 +116,40 @@ class Site(Driver[Lease]):
         name = f"{self.project} {self.platform} {number}"
         up_in_s = world.provider.up_in_s(self._loop.now_s, (self.platform, self.size), name)
         if clone_of is None:
-            self._boot_main(number, up_in_s)
+            both = _Both(lambda: self._main_up(number, self._base))
+            self._when(up_in_s, both)
+            self._when(up_in_s - _STARTS_IN_S, lambda: self._stand(both))
         else:
-            self._loop.after(up_in_s, lambda: self._clone(number))
+            up_s, early_s = self._loop.now_s + up_in_s, max(0.0, _STARTS_IN_S - world.farm.clone_s)
+            self._when(up_in_s - early_s, lambda: self._clone(number, up_s))
 
-    def _boot_main(self, number: int, up_in_s: float) -> None:
-        """Main works on the base itself. Its daemon is started so that it stands when the machine is up."""
-        if isinstance(self._base, RemoteDaemon) or self._base.is_alive():
-            self._when(up_in_s, lambda: self._main_up(number, self._base))
+    def _stand(self, call: Callable[[], None]) -> None:
+        """Call when the base's daemon stands; it is started unless it does, or is being started already."""
+        if isinstance(self._base, RemoteDaemon) or (self._base.is_alive() and self._base not in self._stopping):
+            call()
             return
-        both = _Both(lambda: self._main_up(number, self._base))
+        self._awaiting.append(call)
+        if len(self._awaiting) == 1:
+            self._start_base()
 
-        def start() -> None:
-            before = self._base
-            assert isinstance(before, Daemon)
-            if before in self._world.fleet.daemons:  # it is still stopping
-                self._loop.after(_POLL_S, start)
-                return
-            spec = self._pinned(before.spec)
-            self._loop.spawn(lambda: self._world.fleet.start(spec), lambda daemon: is_started(before, daemon))
+    def _start_base(self) -> None:
+        before = self._base
+        assert isinstance(before, Daemon)
+        if before in self._world.fleet.daemons:  # it is still stopping
+            self._loop.after(_POLL_S, self._start_base)
+            return
+        spec = self._pinned(before.spec)
+        self._loop.spawn(lambda: self._world.fleet.start(spec), lambda daemon: self._is_started(before, daemon))
 
-        def is_started(before: Daemon, daemon: Daemon) -> None:
-            self._world.lives.append(daemon)
-            if self._base is before:
-                self._base = daemon
-                both()
-            else:  # a copy has taken the base's place meanwhile: main works on the new one
-                self._loop.spawn(lambda: self._world.fleet.stop(daemon, keep_root=True), lambda _: start())
-
-        self._loop.after(up_in_s, both)
-        self._when(up_in_s - _STARTS_IN_S, start)
+    def _is_started(self, before: Daemon, daemon: Daemon) -> None:
+        self._world.lives.append(daemon)
+        if self._base is before:
+            self._base = daemon
+            awaiting, self._awaiting = self._awaiting, []
+            for call in awaiting:
+                call()
+        else:  # a copy has taken the base's place meanwhile: main works on the new one
+            self._loop.spawn(lambda: self._world.fleet.stop(daemon, keep_root=True), lambda _: self._start_base())
 
     def _main_up(self, number: int, daemon: Daemon | RemoteDaemon) -> None:
         self._tell_news()
@@ -150,8 +157,13 @@ class Site(Driver[Lease]):
         self._pool.forked(number)
         self._ready(number)
 
-    def _clone(self, number: int) -> None:
-        """The machine is up: copy the base as it is now. What copying and starting take counts as cloning."""
+    def _clone(self, number: int, up_s: float) -> None:
+        """Copy the base as it is now. The machine is up at `up_s`: that is later where a farm clones in less than a daemon takes
+        to start. What copying and starting take longer counts as cloning.
+        """
+        if self._awaiting:  # its files change while it starts
+            self._awaiting.append(lambda: self._clone(number, up_s))
+            return
         self._tell_news()
         self._pool.forked(number)
         runner, spec, base = self._runners[number], self._spec(), self._base
@@ -162,7 +174,7 @@ class Site(Driver[Lease]):
             self._world.lives.append(daemon)
             both()
 
-        self._loop.after(self._world.farm.clone_s, both)
+        self._loop.at(max(up_s, self._loop.now_s) + self._world.farm.clone_s, both)
         self._loop.spawn(lambda: self._world.fleet.start(spec, clone_of=base), is_cloned)
 
     def _ready(self, number: int) -> None:
@@ -191,7 +203,16 @@ class Site(Driver[Lease]):
         if action.commit:
             self._base = daemon
         runner.usage = daemon.usage()
-        self._loop.spawn(lambda: self._world.fleet.stop(daemon, keep_root=True, drain=True), lambda _: None)
+        self._stopping.append(daemon)
+        self._loop.spawn(
+            lambda: self._world.fleet.stop(daemon, keep_root=True, drain=True), lambda _: self._has_stopped(daemon)
+        )
+
+    def _has_stopped(self, daemon: Daemon) -> None:
+        """Where machines boot in less than a daemon takes to start, the base's starts at once and waits for its machine."""
+        self._stopping.remove(daemon)
+        if self._world.farm.boot_s < _STARTS_IN_S and not self._runners:
+            self._stand(lambda: None)
 
     def _tell_news(self) -> None:
         """Whether a copy is one of the base as it still is depends on what the runners have learned."""
