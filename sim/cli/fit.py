@@ -103,14 +103,19 @@ def validate(args: argparse.Namespace) -> int:
     if args.start and (args.profile or args.decisions or args.as_is):
         hint = "leave it out, or --profile, --decisions and --as-is"
         raise InputError("nothing is fitted on other scenarios here", where="--start", hint=hint)
+    if args.search and (args.measured is not None or args.decisions):
+        hint = "leave it out, or --measured and --decisions"
+        raise InputError("a search makes up scenarios and replays them", where="--search", hint=hint)
     start = Profile.of((), Path(args.start)).daemon if args.start else DAEMON
     if args.decisions:
         return _decisions(args)
     with Progress("validating", quiet=args.quiet) as progress, TemporaryDirectory(prefix="buildcast-search-") as work:
-        subjects = _subjects(args, progress, Path(work))
+        subjects = _subjects(args, progress)
         held_out = HeldOut(subjects, start=start) if not args.profile and can_hold_out(subjects) else None
         if args.start and held_out is None:
             progress.say("--start is not used: there are too few scenarios to fit on others")
+        if args.search:
+            subjects += _searched(args, progress, Path(args.keep or work) / "search", held_out)
         found = run_validation(
             subjects,
             replications=args.replications,
@@ -223,21 +228,30 @@ def _suite(args: argparse.Namespace, progress: Progress) -> tuple[Suite, dict[st
     )
 
 
-def _subjects(args: argparse.Namespace, progress: Progress, work: Path) -> list[Subject]:
-    """Every scenario with its measured runs: read, or replayed now; then what the search for bad predictions finds."""
+def _subjects(args: argparse.Namespace, progress: Progress) -> list[Subject]:
+    """Every scenario with its measured runs: read, or replayed now."""
     cases = _cases(args, progress)
     cause: Cause = "cost" if args.as_is else "scheduling"
     if args.measured is not None:
         return [_recorded(case, args.measured, cause) for case in cases]
     keep = Path(args.keep) if args.keep else None
     replays = Replays(args.times, args.seed, progress.say, as_is=args.as_is, keep=keep, bases=dict(args.base))
-    subjects = [
-        _subject(case, measured, cause) for case, measured in zip(cases, replays.all(cases, progress), strict=True)
-    ]
-    worst = [case for _, case in islice(replays.search(args.search, work, progress), _CONFIRMED)] if args.search else []
-    again = Replays(args.times, args.seed, progress.say).all(worst, progress)
-    return subjects + [
-        replace(_subject(case, measured, cause), found="search") for case, measured in zip(worst, again, strict=True)
+    return [_subject(case, measured, cause) for case, measured in zip(cases, replays.all(cases, progress), strict=True)]
+
+
+def _searched(args: argparse.Namespace, progress: Progress, work: Path, held_out: HeldOut | None) -> list[Subject]:
+    """What a search for bad predictions finds, by the constants that the scenarios gave, replayed as often as they were."""
+    replays = Replays(args.times, args.seed, progress.say)
+
+    def fitted(case: Case) -> Case:
+        return case if held_out is None else replace(case, profile=held_out(Subject(case, (), found="search")))
+
+    found = replays.search(args.search, work, _sets(args), fitted, progress)
+    worst = list(islice(found, _CONFIRMED))
+    again = replays.all([case for _, case in worst], progress)
+    return [
+        replace(_subject(case, measured, "scheduling"), found="search", about=tried.told())
+        for (tried, case), measured in zip(worst, again, strict=True)
     ]
 
 

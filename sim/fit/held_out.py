@@ -60,6 +60,8 @@ class HeldOut:
 
     def _fold(self, subject: Subject) -> int:
         names = [one.case.label for one in self.subjects]
+        if subject.case.label not in names:  # what a search has found is in no fold
+            return 0
         return names.index(subject.case.label) % self.folds
 
     def _measured(self, fold: int) -> list[Measured]:

@@ -38,7 +38,8 @@ DOCUMENTED = Variation(
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A scenario and what was measured of it. `found`: from the corpus, or by the search for bad predictions.
+    """A scenario and what was measured of it. `found`: from the corpus, or by the search for bad predictions, which says what
+    it made up: `about`.
 
     `notes`: what makes its measurements doubtful (a busy machine). `burn_s`: how long a fixed piece of work took beside each.
     `traces`: the same runs whole, where they are there: what a profile can be fitted on.
@@ -48,6 +49,7 @@ class Subject:
     runs: tuple[Observed, ...]
     cause: Cause = "scheduling"
     found: Literal["corpus", "search"] = "corpus"
+    about: str = ""
     traces: tuple[Trace, ...] = ()
     notes: tuple[str, ...] = ()
     burn_s: tuple[float, ...] = ()
@@ -357,6 +359,7 @@ def _case_json(one: Judged) -> dict[str, Json]:
         "class": errors.kind,
         "cause": subject.cause,
         "found": subject.found,
+        "about": subject.about,
         "replays": errors.replays,
         "makespan": builds[0],
         "builds": builds[1:],

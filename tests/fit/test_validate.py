@@ -210,6 +210,13 @@ def test_what_fits_begin_with_is_read_before_anything_is_replayed(capsys, tmp_pa
     assert "--start: nothing is fitted on other scenarios here" in capsys.readouterr().err
 
 
+def test_a_search_replays_and_reads_nothing(capsys):
+    asked = ["validate", str(CASES / "m7-09"), "-q", "--search", "3"]
+    for other in ("--measured", "--decisions"):
+        assert main([*asked, other]) == 2
+        assert capsys.readouterr().err.startswith("buildcast: --search: a search makes up scenarios and replays them")
+
+
 def test_a_report_holds_no_path_of_the_machine(capsys, monkeypatch, tmp_path):
     (tmp_path / "mine.yaml").write_text("schema: 1\n")
     monkeypatch.chdir(tmp_path)

@@ -45,3 +45,15 @@ def test_a_prediction_that_is_too_far_off_fails(machine, scenario, tmp_path, cap
     assert main([*command, "--limit", "99%"]) == 0
     assert main([*command, "--limit", "0.0001%"]) == 1
     assert "the median makespan is off by" in capsys.readouterr().err
+
+
+def test_a_search_shows_what_it_made_up_beside_the_average(machine, scenario, tmp_path, capsys):
+    command = ["validate", str(scenario), "-k", "1", "--keep", str(tmp_path / "kept"), "--replications", "2", "-q"]
+    assert main([*command, "--search", "1", "-o", str(tmp_path / "out")]) == 0
+    tiny, worst = json.loads((tmp_path / "out" / "validation.json").read_text())["cases"]
+    assert (tiny["found"], worst["found"]) == ("corpus", "search")
+    assert json.loads((tmp_path / "out" / "validation.json").read_text())["mixed"]["cases"] == 1
+    # What it made up can be looked at, and is told.
+    assert (tmp_path / "kept" / "search" / worst["name"] / "scenario.yaml").is_file()
+    assert f"- {worst['name']}: {worst['about']}" in (tmp_path / "out" / "validation.md").read_text()
+    assert "seed" in worst["about"]

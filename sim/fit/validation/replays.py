@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -95,14 +96,24 @@ class Replays:
             raise done.stopped
         return done.trace
 
-    def search(self, budget: int, folder: Path, progress: Progress | None = None) -> Iterator[tuple[Tried, Case]]:
-        """Scenarios that are predicted badly by one replay each, worst first, written into `folder`."""
+    def search(
+        self,
+        budget: int,
+        folder: Path,
+        sets: Sequence[str] = (),
+        fitted: Callable[[Case], Case] = lambda case: case,
+        progress: Progress | None = None,
+    ) -> Iterator[tuple[Tried, Case]]:
+        """Scenarios that are predicted badly by one replay each, worst first, written into `folder`. `sets`: as of --set.
+        `fitted`: the case with the profile that predicts it.
+        """
         from sim.fit.validate import mean_error
 
         made: dict[str, Case] = {}
 
         def evaluate(name: str, traits: Traits, seed: int) -> float:
-            case = made[name] = write(folder / name, name, traits, seed)
+            shutil.rmtree(folder / name, ignore_errors=True)  # of an earlier search
+            case = made[name] = fitted(write(folder / name, name, traits, seed, sets))
             error = mean_error(case, [self.once(case)], self.seed)
             if progress is not None:
                 progress(len(made), budget)
@@ -129,12 +140,12 @@ def _graphs(case: Case) -> str:
     return digest.hexdigest()
 
 
-def write(folder: Path, name: str, traits: Traits, seed: int) -> Case:
+def write(folder: Path, name: str, traits: Traits, seed: int, sets: Sequence[str] = ()) -> Case:
     """A random scenario as files, made ready."""
     for path, text in invent(name, traits, seed).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
-    return prepare(load(folder), say=lambda _: None)
+    return prepare(load(folder, sets), say=lambda _: None)
 
 
 def burn() -> tuple[float, float]:

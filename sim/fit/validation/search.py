@@ -28,6 +28,13 @@ class Tried:
     seed: int
     error: float
 
+    def told(self) -> str:
+        """What it is about: the traits that are not the usual ones, and the seed."""
+        usual = Traits()
+        given = {name: getattr(self.traits, name) for name in Traits.__dataclass_fields__}
+        unusual = [f"{name} {value}" for name, value in given.items() if value != getattr(usual, name)]
+        return ", ".join([*unusual, f"seed {self.seed}"])
+
 
 def search(evaluate: Evaluate, budget: int, seed: int) -> list[Tried]:
     """Spend the budget; worst first. Scenarios are named `search-1`, `search-2`, ... in order of trial."""

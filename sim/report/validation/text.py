@@ -66,7 +66,8 @@ def validation_markdown(found: Validation) -> list[str]:
     ]
     searched = found.searched()
     if searched:
-        lines += ["", "## Where it is worst", "", _SEARCHED, "", *markdown(_CASE_HEADER, _cases(searched))]
+        lines += ["", "## Where it is worst", "", _SEARCHED, "", *markdown(_CASE_HEADER, _cases(searched)), ""]
+        lines += [f"- {one.errors.name}: {one.subject.about}" for one in searched if one.subject.about]
     listed = [one for one in found.judged if one.subject.found == "corpus"]
     lines += ["", "## Every scenario", "", *markdown(_CASE_HEADER, _cases(listed))]
     wrong = _wrong(found, "- ")
