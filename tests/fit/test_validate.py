@@ -214,7 +214,7 @@ def test_a_search_replays_and_reads_nothing(capsys):
     asked = ["validate", str(CASES / "m7-09"), "-q", "--search", "3"]
     for other in ("--measured", "--decisions"):
         assert main([*asked, other]) == 2
-        assert capsys.readouterr().err.startswith("buildcast: --search: a search makes up scenarios and replays them")
+        assert capsys.readouterr().err.startswith("--search: a search makes up scenarios and replays them")
 
 
 def test_a_report_holds_no_path_of_the_machine(capsys, monkeypatch, tmp_path):
