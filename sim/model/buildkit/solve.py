@@ -120,23 +120,30 @@ class Solve(Search):
     def finish(self) -> None:
         """Everything is evaluated and no dependent needs it any more: write the history record and answer.
 
-        Its vertices are let go at once: who needs one of them 20 ms later finds the record, and a failed one runs again
-        (recorded cases slots-one-*, failure-queued-stages).
+        Its vertices are let go when the record is written (llbsolver/solver.go:215 and 290: the job is discarded last), so who
+        comes meanwhile shares them. Those of a failed build are let go at once: what failed runs again for who needs it 20 ms
+        later (recorded case failure-queued-stages).
         """
         daemon = self.daemon
-        self._let_go()
+        if not self.live:
+            self._let_go()
         tail = Edge(self, self.compiled.definition, 0, False)
         constants = daemon.profile.daemon
         tail_cpu_s = constants.tail_cpu_s * daemon.profile.variation.factor("tail_cpu_s", daemon.seed, self.build)
         tail.phases = [
             (DELAY, constants.tail_latency_s, 0.0),
             (SLEEPY_CPU, tail_cpu_s + self.session.target_cpu_s, constants.tail_cores),
-            self.session.client_phase(CLIENT_PARTS.end),
         ]
         self._tail = tail
         tail.name = HISTORY
         tail.started_s = daemon.engine.now
-        daemon.engine.work(tail, self._answered)
+        daemon.engine.work(tail, self._recorded)
+
+    def _recorded(self, tail: Edge) -> None:
+        """The history record is written; what is left is the client's."""
+        self._let_go()
+        tail.phases = [self.session.client_phase(CLIENT_PARTS.end)]
+        self.daemon.engine.work(tail, self._answered)
 
     def work(self, phases: list[Phase], then: Callable[[Edge], None]) -> None:
         """Work of the build itself that is no vertex, such as an export."""
