@@ -233,3 +233,19 @@ def test_an_image_is_looked_at_once_and_unpacked_once():
     took_s = trace.builds["completed_s"] - trace.builds["arrived_s"]
     assert took_s.tolist()[0] == pytest.approx(0.5 + 0.25 + 1.0)
     assert took_s.tolist()[1] < 1.01
+
+
+def test_who_comes_while_the_history_record_is_written_shares_the_vertices():
+    """cpu-slots-1, four of five replays. With `_let_go` in `Solve.finish` for all, build 1 finds the step's record: cached."""
+    costs = ideal(("RUN one", {"latency": 1.0}))
+    slow = costs.with_daemon(replace(costs.daemon, tail_latency_s=0.5))
+    trace = simulated(a_graph(source(), run("one", 0)), [a_request(at, at_s) for at, at_s in enumerate((0.0, 1.2, 3.0))], slow)
+    assert [dict(outcomes(trace, build))["RUN one"] for build in range(3)] == ["executed", "shared", "cached"]
+
+
+def test_what_failed_runs_again_for_who_comes_while_that_record_is_written():
+    """Recorded case failure-queued-stages. Without `_let_go` in `Solve.finish` build 1 fails at once, with build 0's step."""
+    costs = ideal(("RUN one", {"latency": 1.0, "fails": 1.0}))
+    slow = costs.with_daemon(replace(costs.daemon, tail_latency_s=0.5))
+    trace = simulated(a_graph(source(), run("one", 0)), [a_request(0), a_request(1, 1.2)], slow)
+    assert trace.builds["completed_s"].tolist() == pytest.approx([1.5, 1.2 + 1.5])
