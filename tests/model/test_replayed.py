@@ -239,7 +239,9 @@ def test_who_comes_while_the_history_record_is_written_shares_the_vertices():
     """cpu-slots-1, four of five replays. With `_let_go` in `Solve.finish` for all, build 1 finds the step's record: cached."""
     costs = ideal(("RUN one", {"latency": 1.0}))
     slow = costs.with_daemon(replace(costs.daemon, tail_latency_s=0.5))
-    trace = simulated(a_graph(source(), run("one", 0)), [a_request(at, at_s) for at, at_s in enumerate((0.0, 1.2, 3.0))], slow)
+    trace = simulated(
+        a_graph(source(), run("one", 0)), [a_request(at, at_s) for at, at_s in enumerate((0.0, 1.2, 3.0))], slow
+    )
     assert [dict(outcomes(trace, build))["RUN one"] for build in range(3)] == ["executed", "shared", "cached"]
 
 
