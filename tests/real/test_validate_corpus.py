@@ -55,5 +55,5 @@ def test_a_search_shows_what_it_made_up_beside_the_average(machine, scenario, tm
     assert json.loads((tmp_path / "out" / "validation.json").read_text())["mixed"]["cases"] == 1
     # What it made up can be looked at, and is told.
     assert (tmp_path / "kept" / "search" / worst["scenario"] / "scenario.yaml").is_file()
-    assert f"- {worst['name']}: {worst['about']}" in (tmp_path / "out" / "validation.md").read_text()
+    assert f"- {worst['scenario']}: {worst['about']}" in (tmp_path / "out" / "validation.md").read_text()
     assert "seed" in worst["about"]
