@@ -44,6 +44,7 @@ def test_an_equal_build_in_flight_waits_and_shares(world):
     assert trace.meta.versions["buildkit"] == "v0.34.2"
 
 
+@pytest.mark.alone
 def test_a_clone_hits_what_main_had_and_main_comes_back_after_its_idle_stop(world):
     scaling = "  autoscaling: {builds_per_instance: 1, max_instances: 2}\n  idle_timeout: 1s\n  boot: 0.1s\n"
     edit = "edits: [{at: 1.9s, path: a.txt}]\n"
