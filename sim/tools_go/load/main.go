@@ -32,8 +32,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run does the phases in the order latency, download, read, cpu, write. What it costs to find its key and to hold its memory
-// counts as part of the CPU time that the spec asks for; what it costs to start (2 ms) is as any command's.
+// run does the phases in the order latency, download, read, cpu, write. What it costs to start, to find its key and to hold its
+// memory counts as part of the CPU time that the spec asks for.
 func run(s *spec) (int, error) {
 	runtime.GOMAXPROCS(s.threads + 2)
 	k, err := keyOf(s)

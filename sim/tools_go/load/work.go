@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -10,22 +11,25 @@ import (
 	_ "unsafe" // for the names of the runtime
 )
 
-// burn uses the CPU time that is left of the spec's: the serial share on one thread, then the rest on all of them. Neither what
-// made the process before it was this program is part of it (runc's init, some 25 ms, stands in the process's clock), nor what
-// Go's runtime does beside.
+// burn uses the CPU time that is left of the spec's: the serial share on one thread, then the rest on all of them. What Go needed
+// to start is part of it; what made the process before it was this program is not (runc's init, some 25 ms, stands in the process's
+// clock).
 func burn(s *spec) {
-	left := s.cpu
-	if !s.overlap { // else other phases run meanwhile; what they used until now is not part of it
+	left, end := s.cpu, int64(started+s.cpu)
+	if s.overlap { // other phases run meanwhile: what they use is no part of it, nor what was used until now
+		end = math.MaxInt64
+	} else {
 		left -= used(processClock) - started
 	}
 	serial := min(left, time.Duration(float64(s.cpu)*s.serial))
-	spend(serial, 1)
-	spend(left-serial, s.threads)
+	spend(serial, 1, end)
+	spend(left-serial, s.threads, end)
 }
 
-// spend keeps threads busy until they have used so much CPU time. What counts is all of it together: the sum is exact, whatever
-// else wants the cores, and a thread that the kernel favours does more, as jobs of a compiler would.
-func spend(amount time.Duration, threads int) {
+// spend keeps threads busy until they have used so much CPU time, or the process has used all it may. What counts is all of it
+// together: the sum is exact, whatever else wants the cores, and a thread that the kernel favours does more, as jobs of a compiler
+// would.
+func spend(amount time.Duration, threads int, end int64) {
 	if amount <= 0 {
 		return
 	}
@@ -34,23 +38,24 @@ func spend(amount time.Duration, threads int) {
 	for range threads {
 		all.Go(func() {
 			runtime.LockOSThread() // each on a thread of its own: the step has as many as it says
-			busy(&spent, int64(amount))
+			busy(&spent, int64(amount), end)
 		})
 	}
 	all.Wait()
 }
 
-// busy computes until all threads together have spent so much, each by its own clock. For Go's scheduler it waits in a system
-// call: a goroutine that runs on and on has a watcher wake up many times in 10 ms, which took 0.8 % of another core.
+// busy computes until all threads together have spent so much, each by its own clock, or the process's clock shows the end: what
+// it takes to make threads stands there only. For Go's scheduler it waits in a system call: a goroutine that runs on and on has a
+// watcher wake up many times in 10 ms, which took 0.8 % of another core.
 //
 //go:nosplit
-func busy(spent *atomic.Int64, amount int64) {
+func busy(spent *atomic.Int64, amount, end int64) {
 	entersyscall()
 	last := now(threadClock)
 	for {
 		spin(20000)
 		at := now(threadClock)
-		if spent.Add(at-last) >= amount {
+		if spent.Add(at-last) >= amount || now(processClock) >= end {
 			break
 		}
 		last = at
