@@ -13,7 +13,8 @@ const (
 )
 
 // began is what the process had used at this program's first instruction: entry_*.s reads it there, when the linker was told to
-// begin with it (sim/tools.py). Go needs 2 to 3 ms of CPU time to start, which a step should not use beyond what it says.
+// begin with it (sim/tools.py). Go needs some 2 ms of CPU time to start (linux/386: 3), which a step should not use beyond what
+// it says.
 var began syscall.Timespec
 
 // started is began, or what the process has used now, where the architecture has no entry of ours.

@@ -12,8 +12,8 @@ import (
 )
 
 // burn uses the CPU time that is left of the spec's: the serial share on one thread, then the rest on all of them. What Go needed
-// to start is part of it; what made the process before it was this program is not (runc's init, some 25 ms, stands in the process's
-// clock).
+// to start is part of it; what made the process before it was this program is not (runc's init, some 25 ms, stands in the
+// process's clock).
 func burn(s *spec) {
 	left, end := s.cpu, int64(started+s.cpu)
 	if s.overlap { // other phases run meanwhile: what they use is no part of it, nor what was used until now
@@ -27,8 +27,8 @@ func burn(s *spec) {
 }
 
 // spend keeps threads busy until they have used so much CPU time, or the process has used all it may. What counts is all of it
-// together: the sum is exact, whatever else wants the cores, and a thread that the kernel favours does more, as jobs of a compiler
-// would.
+// together: the sum is exact, whatever else wants the cores, and a thread that the kernel favours does more, as jobs of a
+// compiler would.
 func spend(amount time.Duration, threads int, end int64) {
 	if amount <= 0 {
 		return

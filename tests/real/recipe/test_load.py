@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -58,8 +59,12 @@ def test_a_thread_is_busy_as_long_as_was_asked_for(run):
 
 
 def test_what_go_needs_to_start_is_part_of_it(run):
-    """2 to 4 ms, of which the program's first instruction does not see what the kernel did before (0.3 ms)."""
-    assert sorted(run("cpu=20ms").cpu_s for _ in range(9))[4] < 0.022
+    """Beyond what was asked for there is only what the kernel does before the first instruction and at the end: of a bare start
+    less than half. Without `-E main.entry` it is all of a start.
+    """
+    pairs = [(run("cpu=20ms").cpu_s - 0.02, run().cpu_s) for _ in range(9)]
+    more_s, start_s = (median(times) for times in zip(*pairs, strict=True))
+    assert more_s < 0.6 * start_s
 
 
 def test_what_made_the_process_is_no_part_of_it(programs):
