@@ -26,6 +26,9 @@ _TIMEOUT_S = 600.0
 _STEP_TIMEOUT_S = 60.0
 _SLACK_S = 0.1  # a file's clock ticks every 4 to 10 ms (CONFIG_HZ) and so lags behind
 _SNAPSHOTS = ("snapshots", "snapshots")
+# Blobs that the source was receiving. BuildKit would go on where they end, and of a client's files it cannot: "failed to copy:
+# unsupported offset" (containerd's content store; what is not there is received from the start).
+_INGESTS = "*/content/ingest/*"
 
 
 def copy_root(source: Path, target: Path, hold: Callable[[], AbstractContextManager[None]] | None = None) -> None:
@@ -41,6 +44,8 @@ def copy_root(source: Path, target: Path, hold: Callable[[], AbstractContextMana
         if hold is not None:
             with hold():
                 _catch_up(source, target, begun_s - _SLACK_S)
+        for unfinished in target.glob(_INGESTS):
+            shutil.rmtree(unfinished)
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise

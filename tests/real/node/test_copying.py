@@ -49,6 +49,14 @@ def test_a_root_at_rest(root, tmp_path):
     assert tree(tmp_path / "copy") == tree(root)
 
 
+def test_what_the_source_was_receiving_is_left_out(root, tmp_path):
+    """A daemon on the copy would go on at its end: "failed to copy: unsupported offset"."""
+    before = tree(root)
+    write(root, "runc-overlayfs/content/ingest/bb/data", "half a bl")
+    copy_root(root, tmp_path / "copy")
+    assert tree(tmp_path / "copy") == before
+
+
 def test_changes_during_the_copy_are_caught_even_with_old_times(root, tmp_path):
     @contextlib.contextmanager
     def hold():
