@@ -23,7 +23,7 @@ from typing import Literal
 
 from sim.errors import EnvironmentMissing, InputError
 
-Tool = Literal["graph", "buildx", "buildkitd", "buildctl", "load"]
+Tool = Literal["graph", "buildx", "buildkitd", "buildctl", "load", "snapshots"]
 Say = Callable[[str], None]
 
 SOURCES = Path(__file__).parent / "tools_go"
@@ -35,9 +35,10 @@ _PACKAGES: Mapping[Tool, tuple[str, tuple[str, ...], str]] = {
     "buildkitd": ("github.com/moby/buildkit/cmd/buildkitd", _MODULES, "one to three minutes"),
     "buildctl": ("github.com/moby/buildkit/cmd/buildctl", _MODULES, "about a minute"),
     "load": ("./load", ("load/*.go", "load/*.s"), "some seconds"),
+    "snapshots": ("./snapshots", ("snapshots/*.go", *_MODULES), "some seconds"),
 }
 # No C library in what runs beside other people's containers.
-_STATIC: tuple[Tool, ...] = ("buildkitd", "buildctl", "load")
+_STATIC: tuple[Tool, ...] = ("buildkitd", "buildctl", "load", "snapshots")
 _VERSIONED = {"buildkit": "github.com/moby/buildkit", "buildx": "github.com/docker/buildx"}
 
 

@@ -32,7 +32,7 @@ from sim.scenario import load
 from sim.trace import Json
 from sim.units import format_bytes
 
-_TOOLS: tuple[tools.Tool, ...] = ("buildkitd", "buildctl", "buildx", "load")
+_TOOLS: tuple[tools.Tool, ...] = ("buildkitd", "buildctl", "buildx", "load", "snapshots")
 _HEADER = ("daemon", "state", "cpus", "memory", "cpu used", "cache", "process", "address")
 
 

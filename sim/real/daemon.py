@@ -123,7 +123,7 @@ class Daemon(Node):
             self._configure(runc)  # first: by it a clean-up knows whose folder this is
             if root_of is not None:
                 remove_tree(self.root)
-                copy_root(root_of, self.root, hold)
+                copy_root(root_of, self.root, hold, self._say)
             elif base is not None and base != self.root:
                 remove_tree(self.root)
                 shutil.move(base, self.root)
@@ -183,7 +183,7 @@ class Daemon(Node):
         try:
             self.process.send(signal.SIGSTOP)
             until_s = time.monotonic() + 5.0
-            while self.process.state() not in ("", "T"):
+            while not self.process.is_stopped():
                 if time.monotonic() > until_s:
                     raise EnvironmentMissing("the daemon cannot be held still", where=self.name, hint="try again")
                 time.sleep(0.001)

@@ -50,7 +50,7 @@ _LOOK_S = 0.3  # how long the machine is watched before and after
 _SETTLE_S = 30.0
 _STALL_S = 300.0  # and three times the longest wait that a step is told
 # Programs that we start beside clients and daemons; they are ended when a replay is.
-_HELPERS = ("cp", "find", "xargs", "buildctl")
+_HELPERS = ("cp", "find", "xargs", "snapshots", "buildctl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def replay(
     """
     cpus = float(len(os.sched_getaffinity(0)))
     check(farm, requests, graphs, cpus, settings.nodes)
-    for tool in ("buildkitd", "buildctl", *(["buildx"] if graphs.bake else [])):
+    for tool in ("buildkitd", "buildctl", "snapshots", *(["buildx"] if graphs.bake else [])):
         tools.ensure(tool, say)  # type: ignore[arg-type]
     running = _Run(farm, requests, profile, graphs, spec, seed, cpus, settings, say, progress)
     with ExitStack() as open_now:

@@ -1,12 +1,14 @@
 """A copy of a daemon's root, so that another daemon starts with the same cache: a clone (buildkit-semantics 9a, 9b, 13.9).
 
 In: a root whose daemon is stopped, or runs and can be held still. Out: the copy, as safe as the root of a daemon that was
-killed at that moment, which BuildKit starts on without loss (9b).
+killed at that moment, which BuildKit starts on (9b), and without loss.
 
 A running daemon is not stopped for it: a build could arrive meanwhile. The whole root is copied first, while it runs; then
 the daemon is held still (SIGSTOP) and only what has changed since is copied again, a snapshot as a whole. A changed file
 has a new ctime, which no program can set back; so nothing torn survives, and the daemon stands for some 30 ms, not for
 the seconds that a root with many files takes. What a step writes into a cache mount meanwhile is copied as it is then.
+
+A kill does lose a result that is being finalised (`tools_go/snapshots`). A copy of such a moment is brought up to a later one.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from sim import tools
 from sim.errors import EnvironmentMissing
 
 # A bad phase of a disk takes 0.75 ms a file (semantics 13.9): 800 000 files.
@@ -29,9 +32,16 @@ _SNAPSHOTS = ("snapshots", "snapshots")
 # Blobs that the source was receiving. BuildKit would go on where they end, and of a client's files it cannot: "failed to copy:
 # unsupported offset" (containerd's content store; what is not there is received from the start).
 _INGESTS = "*/content/ingest/*"
+# A commit is four syncs, of a daemon that may be out of its quota for a period. What is missing for longer, an earlier kill took.
+_WAITS_S = (0.0, 0.02, 0.04, 0.08, 0.16, 0.32)
 
 
-def copy_root(source: Path, target: Path, hold: Callable[[], AbstractContextManager[None]] | None = None) -> None:
+def copy_root(
+    source: Path,
+    target: Path,
+    hold: Callable[[], AbstractContextManager[None]] | None = None,
+    say: tools.Say = lambda _: None,
+) -> None:
     """Copy `source` to `target`, which must not exist. `hold`: stops the daemon that runs on `source` while it is open.
 
     Raises EnvironmentMissing when the disk is full or the copy takes too long; then nothing of it is left.
@@ -42,13 +52,27 @@ def copy_root(source: Path, target: Path, hold: Callable[[], AbstractContextMana
         # -x: the mounted root of a running container is no part of the cache.
         _run(["cp", "-a", "-x", "-T", str(source), str(target)], source, _TIMEOUT_S, may_vanish=hold is not None)
         if hold is not None:
-            with hold():
-                _catch_up(source, target, begun_s - _SLACK_S)
+            _copy_held(source, target, hold, begun_s, say)
         for unfinished in target.glob(_INGESTS):
             shutil.rmtree(unfinished)
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
+
+
+def _copy_held(
+    source: Path, target: Path, hold: Callable[[], AbstractContextManager[None]], since_s: float, say: tools.Say
+) -> None:
+    """Copy what has changed since then, and again where the daemon stood still in the middle of a commit."""
+    program = str(tools.ensure("snapshots", say))
+    for wait_s in _WAITS_S:
+        time.sleep(wait_s)
+        with hold():
+            held_s = time.time()
+            _catch_up(source, target, since_s - _SLACK_S)
+        if not _run([program, str(target)], target, _STEP_TIMEOUT_S):
+            return
+        since_s = held_s
 
 
 def _catch_up(source: Path, target: Path, since_s: float) -> None:

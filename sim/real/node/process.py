@@ -25,18 +25,27 @@ class Process:
     @classmethod
     def of(cls, pid: int) -> Process:
         """The process that has this number now."""
-        fields = _stat(pid)
+        fields = _stat(Path(f"/proc/{pid}"))
         return cls(pid, int(fields[19]) if fields else -1)
 
     def state(self) -> str:
         """One letter as in ps (R, S, D, T ...); empty when it is gone or a zombie."""
-        fields = _stat(self.pid)
+        fields = _stat(Path(f"/proc/{self.pid}"))
         is_same = bool(fields) and int(fields[19]) == self.started
         return fields[0] if is_same and fields[0] not in "ZX" else ""
 
     def is_alive(self) -> bool:
         """It runs, sleeps or is stopped."""
         return bool(self.state())
+
+    def is_stopped(self) -> bool:
+        """Every thread of it stands still, or it is gone. One that waits for a disk does so only when it has been served."""
+        threads = Path(f"/proc/{self.pid}/task")
+        try:
+            states = [(_stat(thread) or ["X"])[0] for thread in threads.iterdir()] if self.is_alive() else []
+        except OSError:
+            return True
+        return all(state in "TZX" for state in states)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, unless it is gone."""
@@ -54,10 +63,10 @@ class Process:
         return True
 
 
-def _stat(pid: int) -> list[str]:
-    """The fields after the name, the state first; [] when there is no such process."""
+def _stat(process: Path) -> list[str]:
+    """The fields after the name, the state first; [] when there is no such process or thread."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        text = (process / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
     return text.rpartition(")")[2].split()

@@ -77,6 +77,43 @@ def test_changes_during_the_copy_are_caught_even_with_old_times(root, tmp_path):
     assert copied == expected
 
 
+@pytest.fixture
+def half_a_commit(a_daemon, build):
+    """A root's file, and its bytes before and after containerd's half of a commit whose other half the root has."""
+    daemon = a_daemon()
+    assert build(daemon, ["sleep", "0.01"]).wait() == 0
+    daemon.stop()
+    [metadata] = daemon.root.glob("*/containerdmeta.db")
+    before = metadata.read_bytes()
+    daemon.start()
+    assert build(daemon, ["sleep", "0.01"], ["sleep", "0.02"]).wait() == 0  # what a step stands on is finalised
+    daemon.stop()
+    return metadata, before, metadata.read_bytes()
+
+
+@pytest.mark.parametrize("earlier", [0, 2])
+def test_a_copy_from_the_middle_of_a_commit_is_brought_up_to_its_end(half_a_commit, tmp_path, earlier):
+    metadata, before, after = half_a_commit
+    moments = iter([*([before] * earlier), after])
+
+    @contextlib.contextmanager
+    def hold():
+        metadata.write_bytes(next(moments))
+        yield
+
+    root = metadata.parent.parent
+    copy_root(root, tmp_path / "copy", hold)
+    assert list(moments) == []
+    assert tree(tmp_path / "copy") == tree(root)
+
+
+def test_what_an_earlier_kill_took_holds_no_copy_up(half_a_commit, tmp_path):
+    metadata, before, _ = half_a_commit
+    metadata.write_bytes(before)
+    copy_root(metadata.parent.parent, tmp_path / "copy", contextlib.nullcontext)
+    assert tree(tmp_path / "copy") == tree(metadata.parent.parent)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_random_changes(root, tmp_path, seed):
     chance = random.Random(seed)
