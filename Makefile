@@ -94,7 +94,7 @@ real-slice: install
 	$(BIN)/buildcast validate $(SLICE) -k 1 --limit 8%
 
 # True builds of Go, C and archives, on bases made here: costs are fitted on builds one at a time, checked on some that overlap.
-# All are replayed in turns first, for a machine's speed drifts; what is forecast without those costs is nobody's concern.
+# All are replayed in turns first, for a machine's speed drifts; the forecast beside it has no such costs yet and may be far off.
 AS_IS := $(patsubst %/scenario.yaml,%,$(wildcard tests/real/as_is/*/scenario.yaml))
 SOLO := $(addsuffix /solo.yaml,$(AS_IS))
 real-as-is: install

@@ -1,14 +1,15 @@
 """A copy of a daemon's root, so that another daemon starts with the same cache: a clone (buildkit-semantics 9a, 9b, 13.9).
 
 In: a root whose daemon is stopped, or runs and can be held still. Out: the copy, as safe as the root of a daemon that was
-killed at that moment, which BuildKit starts on (9b), and without loss.
+killed at that moment, which BuildKit starts on (9b), with every finished step in it.
 
 A running daemon is not stopped for it: a build could arrive meanwhile. The whole root is copied first, while it runs; then
 the daemon is held still (SIGSTOP) and only what has changed since is copied again, a snapshot as a whole. A changed file
 has a new ctime, which no program can set back; so nothing torn survives, and the daemon stands for some 30 ms, not for
 the seconds that a root with many files takes. What a step writes into a cache mount meanwhile is copied as it is then.
 
-A kill does lose a result that is being finalised (`tools_go/snapshots`). A copy of such a moment is brought up to a later one.
+A kill may lose a step whose result is just being finalised (`tools_go/snapshots`): a copy of such a moment is brought up to a
+later one.
 """
 
 from __future__ import annotations

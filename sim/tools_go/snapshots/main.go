@@ -45,12 +45,15 @@ func printMissing(containerd string) error {
 			return nil
 		})
 	})
+	if err != nil {
+		return err
+	}
 	for name, key := range named {
-		if err == nil && !there[name] {
+		if !there[name] {
 			fmt.Println(key)
 		}
 	}
-	return err
+	return nil
 }
 
 // namedIn finds the keys of snapshots by their names in the snapshotter: v1/NAMESPACE/snapshots/SNAPSHOTTER/KEY/name
